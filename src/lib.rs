@@ -7,6 +7,8 @@ mod entry;
 mod error;
 mod key;
 mod policy;
+#[allow(dead_code, reason = "the service room uses it")]
+mod semantics;
 mod sync;
 
 pub use self::{

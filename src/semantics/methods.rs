@@ -1,0 +1,41 @@
+//! Which methods change nothing, and which ones the cache knows at all?
+
+use http::Method;
+
+/// Returns whether `method` only reads, so that nothing is invalidated by it (RFC 9110 §9.2.1).
+///
+/// QUERY is safe too, although it is never stored.
+pub(crate) fn is_safe(method: &Method) -> bool {
+    matches!(
+        *method,
+        Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE
+    ) || method.as_str() == "QUERY"
+}
+
+/// Returns whether the cache implements what RFC 9111 §3 asks of a method whose answers are stored.
+///
+/// Methods outside this list are forwarded, and count as unsafe unless [`is_safe`] knows better.
+pub(crate) fn is_understood(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::POST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reading_methods_are_safe_and_unknown_ones_are_not() {
+        for method in ["GET", "HEAD", "OPTIONS", "TRACE", "QUERY"] {
+            assert!(is_safe(&Method::from_bytes(method.as_bytes()).unwrap()));
+        }
+        for method in ["POST", "PUT", "PATCH", "DELETE", "PURGE", "get"] {
+            assert!(!is_safe(&Method::from_bytes(method.as_bytes()).unwrap()));
+        }
+    }
+
+    #[test]
+    fn only_methods_whose_storing_rules_are_implemented_are_understood() {
+        assert!(is_understood(&Method::GET) && is_understood(&Method::POST));
+        assert!(!is_understood(&Method::PUT) && !is_understood(&Method::OPTIONS));
+    }
+}

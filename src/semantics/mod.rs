@@ -1,0 +1,8 @@
+//! What HTTP says about storing and reusing a response, as pure functions.
+//!
+//! Nothing here reads a clock, knows a store or waits: the moment and everything else is an
+//! argument, so that each rule can be tested by itself. Nothing here knows policies either; what the
+//! application declared reaches these functions as a lifetime or a flag. Which step follows from the
+//! answers is for the service to say.
+
+pub(crate) mod methods;
