@@ -5,4 +5,6 @@
 //! application declared reaches these functions as a lifetime or a flag. Which step follows from the
 //! answers is for the service to say.
 
+pub(crate) mod dates;
+pub(crate) mod fields;
 pub(crate) mod methods;
