@@ -5,7 +5,9 @@
 mod clock;
 mod entry;
 mod error;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod key;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod policy;
 #[allow(dead_code, reason = "the service room uses it")]
 mod semantics;
@@ -14,5 +16,8 @@ mod sync;
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},
     error::{Error, ErrorKind},
-    policy::Target,
+    policy::{
+        CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
+        hours, mins, secs,
+    },
 };

@@ -4,9 +4,9 @@ use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// The owned bytes of a key: a row of length-prefixed parts.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Key(Arc<[u8]>);
+pub(crate) struct KeyBytes(Arc<[u8]>);
 
-impl Deref for Key {
+impl Deref for KeyBytes {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -14,21 +14,21 @@ impl Deref for Key {
     }
 }
 
-impl Borrow<[u8]> for Key {
+impl Borrow<[u8]> for KeyBytes {
     fn borrow(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl From<&[u8]> for Key {
+impl From<&[u8]> for KeyBytes {
     fn from(bytes: &[u8]) -> Self {
         Self(bytes.into())
     }
 }
 
-impl fmt::Debug for Key {
+impl fmt::Debug for KeyBytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Key({})", self.0.escape_ascii())
+        write!(f, "KeyBytes({})", self.0.escape_ascii())
     }
 }
 
@@ -65,7 +65,7 @@ impl KeyBuffer {
     }
 
     /// Returns what was written as an owned key.
-    pub(crate) fn to_key(&self) -> Key {
-        Key::from(self.bytes.as_slice())
+    pub(crate) fn to_key(&self) -> KeyBytes {
+        KeyBytes::from(self.bytes.as_slice())
     }
 }

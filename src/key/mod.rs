@@ -6,4 +6,4 @@
 
 mod buffer;
 
-pub(crate) use self::buffer::{Key, KeyBuffer};
+pub(crate) use self::buffer::{KeyBuffer, KeyBytes, KeyBytes as Key};

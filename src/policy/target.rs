@@ -4,8 +4,9 @@
 //! invalidation stamps a target, and a read compares the two; so a purge costs the same whatever the
 //! number of entries, and there is no index that could leak.
 //!
-//! Paths are compared percent-decoded: `/items/%31` and `/items/1` are one resource to whoever
-//! invalidates it, although they are two keys.
+//! A target is wider than a key, never narrower. Paths are compared percent-decoded, queries
+//! decoded and in any order, authorities in small letters: `/items/%31` and `/items/1` are one
+//! resource to whoever invalidates it, although they are two keys.
 
 use std::{
     borrow::Cow,
@@ -14,26 +15,50 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use super::{percent, tag};
+
 /// Something that can be invalidated.
+///
+/// ```
+/// use larder::Target;
+///
+/// assert_eq!(Target::url("/items/%31"), Target::resource(None, "/items/1"));
+/// assert_eq!(Target::url("https://shop.test/a?x=1&y=2").to_string(), "url shop.test/a?x=1&y=2");
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Target {
     /// Every entry of the namespace.
     Everything,
     /// Every entry of one authority, as it stands in the key (`example.com:8080`).
+    #[non_exhaustive]
     Host(Arc<str>),
     /// Every entry of one route pattern, as it was declared (`/items/{id}`).
+    #[non_exhaustive]
     Route(Arc<str>),
     /// Every entry that carries the tag.
+    #[non_exhaustive]
     Tag(Arc<str>),
     /// One path with all its queries and variants; on every authority if none is given.
+    #[non_exhaustive]
     Resource {
         /// The authority, or none for all of them.
         authority: Option<Arc<str>>,
         /// The path, percent-decoded.
         path: Arc<str>,
     },
+    /// One path with one query, and all variants of it; on every authority if none is given.
+    #[non_exhaustive]
+    Exact {
+        /// The authority, or none for all of them.
+        authority: Option<Arc<str>>,
+        /// The path, percent-decoded.
+        path: Arc<str>,
+        /// The query, its pairs decoded and sorted; empty for no query.
+        query: Arc<str>,
+    },
     /// A path and all below it, at segment boundaries: `/a` covers `/a` and `/a/b`, not `/ab`.
+    #[non_exhaustive]
     Prefix {
         /// The authority, or none for all of them.
         authority: Option<Arc<str>>,
@@ -44,9 +69,12 @@ pub enum Target {
 
 impl Target {
     /// Returns the target of a tag.
+    ///
+    /// Control characters in it become U+FFFD and it is cut after 128 bytes, as on the entries
+    /// that carry it.
     #[must_use]
     pub fn tag(tag: &str) -> Self {
-        Self::Tag(tag.into())
+        Self::Tag(tag::fitted(tag).into())
     }
 
     /// Returns the target of a route pattern.
@@ -55,78 +83,135 @@ impl Target {
         Self::Route(pattern.into())
     }
 
-    /// Returns the target of an authority.
+    /// Returns the target of an authority: a host, with the port if the request names one.
     #[must_use]
     pub fn host(authority: &str) -> Self {
-        Self::Host(authority.to_ascii_lowercase().into())
+        Self::Host(lower(authority))
+    }
+
+    /// Returns the target of a URL, or of a path on every authority.
+    ///
+    /// With a query it is that one URL, without one the path with all its queries. Where a policy
+    /// lists query parameters, leave the others out: name the URL as the handler sees it.
+    #[must_use]
+    pub fn url(url: &str) -> Self {
+        let url = url.split('#').next().unwrap_or_default();
+        let after_scheme = url
+            .split_once("://")
+            .filter(|(scheme, _)| !scheme.contains(['/', '?']));
+        let (authority, rest) = match after_scheme {
+            Some((_, rest)) => {
+                let end = rest.find(['/', '?']).unwrap_or(rest.len());
+                let (authority, rest) = rest.split_at(end);
+                (Some(authority), rest)
+            }
+            None => (None, url),
+        };
+        let (path, query) = match rest.split_once('?') {
+            Some((path, query)) => (path, Some(query)),
+            None => (rest, None),
+        };
+        let path = if path.starts_with('/') {
+            Cow::Borrowed(path)
+        } else {
+            Cow::Owned(format!("/{path}"))
+        };
+        match query {
+            Some(query) => Self::exact(authority, &path, Some(query)),
+            None => Self::resource(authority, &path),
+        }
     }
 
     /// Returns the target of a raw path with all its queries and variants.
     #[must_use]
     pub fn resource(authority: Option<&str>, raw_path: &str) -> Self {
-        Self::Resource {
-            authority: authority.map(Into::into),
-            path: decoded(raw_path).into(),
+        Self::resource_decoded(authority, &percent::text(raw_path))
+    }
+
+    /// Returns the target of a raw path with one raw query, or with none, in all variants.
+    #[must_use]
+    pub fn exact(authority: Option<&str>, raw_path: &str, raw_query: Option<&str>) -> Self {
+        Self::Exact {
+            authority: authority.map(lower),
+            path: percent::text(raw_path).into(),
+            query: canonical(raw_query.unwrap_or_default()).into(),
         }
     }
 
     /// Returns the target of a raw path and everything below it.
     #[must_use]
     pub fn prefix(authority: Option<&str>, raw_path: &str) -> Self {
-        let path = decoded(raw_path);
+        Self::prefix_decoded(authority, &percent::text(raw_path))
+    }
+
+    pub(super) fn resource_decoded(authority: Option<&str>, path: &str) -> Self {
+        Self::Resource {
+            authority: authority.map(lower),
+            path: path.into(),
+        }
+    }
+
+    pub(super) fn prefix_decoded(authority: Option<&str>, path: &str) -> Self {
         let cut = path.match_indices('/').nth(TargetId::MAX_PREFIX_DEPTH - 1);
-        let path = cut.and_then(|(end, _)| path.get(..end)).unwrap_or(&path);
+        let path = cut.and_then(|(end, _)| path.get(..end)).unwrap_or(path);
         Self::Prefix {
-            authority: authority.map(Into::into),
+            authority: authority.map(lower),
             path: path.trim_end_matches('/').into(),
         }
     }
 
     pub(crate) fn id(&self) -> TargetId {
         match self {
-            Self::Everything => TargetId::of('*', "", ""),
-            Self::Host(host) => TargetId::of('h', host, ""),
-            Self::Route(pattern) => TargetId::of('r', pattern, ""),
-            Self::Tag(tag) => TargetId::of('t', tag, ""),
-            Self::Resource {
-                authority: Some(authority),
+            Self::Everything => TargetId::of(Kind::Everything, None, "", ""),
+            Self::Host(host) => TargetId::of(Kind::Host, Some(host), "", ""),
+            Self::Route(pattern) => TargetId::of(Kind::Route, None, pattern, ""),
+            Self::Tag(tag) => TargetId::of(Kind::Tag, None, tag, ""),
+            Self::Resource { authority, path } => {
+                TargetId::of(Kind::Resource, authority.as_deref(), path, "")
+            }
+            Self::Exact {
+                authority,
                 path,
-            } => TargetId::of('u', path, authority),
-            Self::Resource {
-                authority: None,
-                path,
-            } => TargetId::of('U', path, ""),
-            Self::Prefix {
-                authority: Some(authority),
-                path,
-            } => TargetId::of('p', path, authority),
-            Self::Prefix {
-                authority: None,
-                path,
-            } => TargetId::of('P', path, ""),
+                query,
+            } => TargetId::of(Kind::Exact, authority.as_deref(), path, query),
+            Self::Prefix { authority, path } => {
+                TargetId::of(Kind::Prefix, authority.as_deref(), path, "")
+            }
         }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let host = |authority: &Option<Arc<str>>| authority.clone().unwrap_or_default();
         match self {
             Self::Everything => f.write_str("everything"),
             Self::Host(host) => write!(f, "host {host}"),
             Self::Route(pattern) => write!(f, "route {pattern}"),
             Self::Tag(tag) => write!(f, "tag {tag}"),
-            Self::Resource { authority, path } => {
-                write!(f, "url {}{path}", authority.as_deref().unwrap_or_default())
+            Self::Resource { authority, path } => write!(f, "resource {}{path}", host(authority)),
+            Self::Exact {
+                authority,
+                path,
+                query,
+            } => {
+                write!(f, "url {}{path}?{query}", host(authority))
             }
-            Self::Prefix { authority, path } => {
-                write!(
-                    f,
-                    "prefix {}{path}",
-                    authority.as_deref().unwrap_or_default()
-                )
-            }
+            Self::Prefix { authority, path } => write!(f, "prefix {}{path}", host(authority)),
         }
     }
+}
+
+/// What kind of target an id is of.
+#[derive(Clone, Copy, Hash)]
+enum Kind {
+    Everything,
+    Host,
+    Route,
+    Tag,
+    Resource,
+    Exact,
+    Prefix,
 }
 
 /// A target by keyed hash: eight bytes instead of a string in every entry.
@@ -141,67 +226,53 @@ impl TargetId {
     /// purging a longer prefix purges the one cut to this depth.
     pub(crate) const MAX_PREFIX_DEPTH: usize = 32;
 
-    fn of(kind: char, text: &str, authority: &str) -> Self {
+    fn of(kind: Kind, authority: Option<&str>, text: &str, query: &str) -> Self {
         static HASHER: OnceLock<RandomState> = OnceLock::new();
         Self(
             HASHER
                 .get_or_init(RandomState::new)
-                .hash_one((kind, text, authority)),
+                .hash_one((kind, authority, text, query)),
         )
     }
 
-    /// Appends the targets that every entry of `raw_path` on `authority` belongs to.
+    /// Appends the targets that every entry of a request belongs to.
     ///
-    /// These are everything, the host, the route, the resource, and each prefix of the path; tags
-    /// are the caller's.
+    /// These are everything, the host, the route, the resource, the exact URL and each prefix of
+    /// the path; tags are the caller's. The URL is the one that the handler sees.
     pub(crate) fn of_request(
         authority: &str,
         raw_path: &str,
+        raw_query: Option<&str>,
         route: Option<&str>,
         into: &mut Vec<Self>,
     ) {
-        let path = decoded(raw_path);
-        into.push(Self::of('*', "", ""));
-        into.push(Self::of('h', authority, ""));
-        into.extend(route.map(|pattern| Self::of('r', pattern, "")));
-        into.push(Self::of('u', &path, authority));
-        into.push(Self::of('U', &path, ""));
+        let path = percent::text(raw_path);
+        let query = canonical(raw_query.unwrap_or_default());
+        let hosts = [Some(authority), None];
+        into.push(Self::of(Kind::Everything, None, "", ""));
+        into.push(Self::of(Kind::Host, Some(authority), "", ""));
+        into.extend(route.map(|pattern| Self::of(Kind::Route, None, pattern, "")));
+        into.extend(hosts.map(|host| Self::of(Kind::Resource, host, &path, "")));
+        into.extend(hosts.map(|host| Self::of(Kind::Exact, host, &path, &query)));
         let ends = path
             .match_indices('/')
             .map(|(at, _)| at)
             .chain([path.len()]);
         for end in ends.take(Self::MAX_PREFIX_DEPTH) {
             let prefix = path.get(..end).unwrap_or_default();
-            into.push(Self::of('p', prefix, authority));
-            into.push(Self::of('P', prefix, ""));
+            into.extend(hosts.map(|host| Self::of(Kind::Prefix, host, prefix, "")));
         }
     }
 }
 
-/// Returns `raw` percent-decoded; bytes that are no UTF-8 become U+FFFD.
-pub(crate) fn decoded(raw: &str) -> Cow<'_, str> {
-    if !raw.contains('%') {
-        return Cow::Borrowed(raw);
-    }
-    let bytes = raw.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(&byte) = bytes.get(at) {
-        let hex = |offset: usize| {
-            bytes
-                .get(at + offset)
-                .and_then(|digit| char::from(*digit).to_digit(16))
-        };
-        match (byte, hex(1), hex(2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(u8::try_from(high * 16 + low).unwrap_or_default());
-                at += 3;
-            }
-            _ => {
-                out.push(byte);
-                at += 1;
-            }
-        }
-    }
-    Cow::Owned(String::from_utf8_lossy(&out).into_owned())
+fn lower(authority: &str) -> Arc<str> {
+    authority.to_ascii_lowercase().into()
+}
+
+/// Returns a raw query as targets compare it: without empty pairs, decoded, sorted.
+fn canonical(raw: &str) -> String {
+    let pairs = raw.split('&').filter(|pair| !pair.is_empty());
+    let mut pairs: Vec<_> = pairs.map(percent::form_text).collect();
+    pairs.sort_unstable();
+    pairs.join("&")
 }

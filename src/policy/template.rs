@@ -1,0 +1,116 @@
+//! Texts with route parameters in them: `product:{id}`.
+//!
+//! A template is read once. Which names it may use is known only when it meets a pattern, so that
+//! is asked for separately ([`Template::unknown`]).
+
+use super::Params;
+use crate::error::{Error, ErrorKind};
+
+/// The longest template in bytes. The project's own choice: code that needs more has slipped.
+const MAX_BYTES: usize = 1024;
+
+/// A text with places for route parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Template {
+    source: Box<str>,
+    pieces: Box<[Piece]>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Text(Box<str>),
+    Param(Box<str>),
+}
+
+impl Template {
+    /// Reads a template; `{{` and `}}` stand for braces.
+    ///
+    /// # Errors
+    ///
+    /// Says what is wrong with it, and how it is written.
+    pub(crate) fn parse(source: &str) -> Result<Self, Error> {
+        let fault = |reason: &str| {
+            let message = format!("template `{}` {reason}", source.escape_debug());
+            Error::new(ErrorKind::Tag, message)
+        };
+        if source.len() > MAX_BYTES {
+            return Err(fault(&format!("is longer than {MAX_BYTES} bytes")));
+        }
+        let mut pieces = Vec::new();
+        let mut text = String::new();
+        let mut rest = source;
+        while let Some(at) = rest.find(['{', '}']) {
+            let (before, brace) = rest.split_at(at);
+            text.push_str(before);
+            let escaped = ["{{", "}}"]
+                .iter()
+                .find_map(|pair| brace.strip_prefix(pair));
+            if let Some(after) = escaped {
+                text.extend(brace.chars().next());
+                rest = after;
+                continue;
+            }
+            let name = brace
+                .strip_prefix('{')
+                .and_then(|inner| inner.split_once('}'));
+            let (name, after) = name.ok_or_else(|| {
+                fault("has a single brace; write `{name}`, or `{{` and `}}` for braces")
+            })?;
+            if name.is_empty() || name.contains(['{', '*']) {
+                return Err(fault("has no plain name between braces; write `{name}`"));
+            }
+            if !text.is_empty() {
+                pieces.push(Piece::Text(std::mem::take(&mut text).into()));
+            }
+            pieces.push(Piece::Param(name.into()));
+            rest = after;
+        }
+        text.push_str(rest);
+        if !text.is_empty() {
+            pieces.push(Piece::Text(text.into()));
+        }
+        Ok(Self {
+            source: source.into(),
+            pieces: pieces.into(),
+        })
+    }
+
+    /// Returns the template as it was written.
+    pub(crate) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Returns an error for each parameter that is not in `names`, those of the route.
+    pub(crate) fn unknown<'a>(&'a self, names: &'a [Box<str>]) -> impl Iterator<Item = Error> + 'a {
+        self.pieces.iter().filter_map(move |piece| {
+            let Piece::Param(name) = piece else {
+                return None;
+            };
+            if names.contains(name) {
+                return None;
+            }
+            let known = if names.is_empty() {
+                "none".to_owned()
+            } else {
+                names.join(", ")
+            };
+            let message = format!(
+                "template `{}` uses `{{{name}}}`, which the route does not have (it has: {known})",
+                self.source
+            );
+            Some(Error::new(ErrorKind::Tag, message))
+        })
+    }
+
+    /// Returns the text with the decoded parameters in their places; `None` if one is missing.
+    pub(crate) fn expand(&self, params: &Params<'_>) -> Option<String> {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Text(text) => out.push_str(text),
+                Piece::Param(name) => out.push_str(&params.get(name)?),
+            }
+        }
+        Some(out)
+    }
+}
