@@ -5,6 +5,8 @@
 mod clock;
 mod entry;
 mod error;
+#[allow(dead_code, reason = "the service room uses it")]
+mod fence;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod key;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]

@@ -4,11 +4,11 @@
 
 #[cfg(larder_loom)]
 pub(crate) use loom::sync::{
-    Mutex, RwLock,
+    Mutex, MutexGuard, RwLock,
     atomic::{AtomicU64, Ordering},
 };
 #[cfg(not(larder_loom))]
 pub(crate) use std::sync::{
-    Mutex, RwLock,
+    Mutex, MutexGuard, RwLock,
     atomic::{AtomicU64, Ordering},
 };
