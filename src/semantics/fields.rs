@@ -103,6 +103,12 @@ fn closing_quote(text: &[u8], start: usize) -> Option<usize> {
     Some(start + length)
 }
 
+/// Returns the value of a field that is allowed once; `None` when it comes twice.
+pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    lines.next().filter(|_| lines.next().is_none())
+}
+
 /// Returns `text` without the blanks at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');

@@ -8,3 +8,5 @@
 pub(crate) mod dates;
 pub(crate) mod fields;
 pub(crate) mod methods;
+pub(crate) mod validators;
+pub(crate) mod vary;

@@ -37,6 +37,14 @@ fn a_comma_inside_quotes_does_not_separate() {
 }
 
 #[test]
+fn a_field_that_is_allowed_once_counts_only_when_it_comes_once() {
+    let map = headers(&[("a", "1"), ("b", "1"), ("b", "1")]);
+    assert!(single(&map, &HeaderName::from_static("a")).is_some());
+    assert!(single(&map, &HeaderName::from_static("b")).is_none());
+    assert!(single(&map, &HeaderName::from_static("c")).is_none());
+}
+
+#[test]
 fn a_quote_that_is_never_closed_hides_nothing() {
     assert_eq!(
         list(&[r#"a="x, no-store"#, r#"b", c"#]),
