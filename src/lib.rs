@@ -11,7 +11,7 @@ mod fence;
 mod key;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod policy;
-#[allow(dead_code, reason = "the service room uses it")]
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod semantics;
 mod sync;
 
