@@ -6,7 +6,16 @@
 //! answers is for the service to say.
 
 pub(crate) mod dates;
+pub(crate) mod directives;
 pub(crate) mod fields;
+pub(crate) mod freshness;
 pub(crate) mod methods;
+pub(crate) mod reuse;
+#[cfg(test)]
+mod samples;
+mod seconds;
+mod statuses;
+pub(crate) mod storable;
+mod targeted;
 pub(crate) mod validators;
 pub(crate) mod vary;
