@@ -7,6 +7,7 @@
 
 pub(crate) mod dates;
 pub(crate) mod directives;
+pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod freshness;
 pub(crate) mod methods;
