@@ -2,6 +2,12 @@
 
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
+/// Stands before each group of a row, and before each part of a group.
+const MORE: u8 = 1;
+
+/// Stands after the last group of a row, and after the last part of a group.
+const END: u8 = 0;
+
 /// The owned bytes of a key: a row of length-prefixed parts.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(crate) struct KeyBytes(Arc<[u8]>);
@@ -54,6 +60,44 @@ impl KeyBuffer {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// Appends one part whose bytes are not at hand in one piece.
+    pub(crate) fn decoded(&mut self, bytes: impl Iterator<Item = u8>) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        self.bytes.extend(bytes);
+        let length = self.bytes.len() - start - 4;
+        let length = u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes();
+        if let Some(place) = self.bytes.get_mut(start..start + 4) {
+            place.copy_from_slice(&length);
+        }
+    }
+
+    /// Appends a name and the parts that belong to it, however many.
+    pub(crate) fn group<'a>(&mut self, name: &str, parts: impl Iterator<Item = &'a [u8]>) {
+        self.byte(MORE);
+        self.part(name.as_bytes());
+        for part in parts {
+            self.byte(MORE);
+            self.part(part);
+        }
+        self.end();
+    }
+
+    /// Ends a row of groups.
+    pub(crate) fn end(&mut self) {
+        self.byte(END);
+    }
+
+    /// Appends one byte as it is.
+    pub(crate) fn byte(&mut self, byte: u8) {
+        self.bytes.push(byte);
+    }
+
+    /// Appends bytes that are a row of parts already.
+    pub(crate) fn raw(&mut self, parts: &[u8]) {
+        self.bytes.extend_from_slice(parts);
+    }
+
     /// Appends an absent part, which differs from every present one, the empty one included.
     pub(crate) fn absent(&mut self) {
         self.bytes.extend_from_slice(&(u32::MAX - 1).to_le_bytes());
@@ -62,6 +106,12 @@ impl KeyBuffer {
     /// Returns what was written.
     pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Returns how many bytes fit in before it grows.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// Returns what was written as an owned key.

@@ -3,7 +3,27 @@
 //! A key is a row of length-prefixed parts, so that no part can run into the next: two different
 //! rows never give the same bytes. In process the whole of it is looked up and compared; nothing is
 //! decided by a digest alone.
+//!
+//! Nothing is normalised on the way: the path and the query are taken as the client sent them, and
+//! only what a policy declares makes the key wider (a route's parameters, a list of query
+//! parameters) or narrower (headers, cookies, an owner). A key is about the request alone; the
+//! variants that a response names in `Vary` are told apart below the key.
 
+mod authority;
 mod buffer;
+mod cookies;
+mod query;
+mod recipe;
 
-pub(crate) use self::buffer::{KeyBuffer, KeyBytes, KeyBytes as Key};
+pub(crate) use self::{
+    authority::{Refused, authority},
+    buffer::{KeyBuffer, KeyBytes, KeyBytes as Key},
+    cookies::all_declared,
+    query::keep_listed,
+    recipe::{KeyRecipe, KeyedRequest},
+};
+
+#[cfg(test)]
+mod collisions;
+#[cfg(test)]
+mod tests;

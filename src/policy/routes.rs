@@ -164,9 +164,9 @@ struct Mutation {
 }
 
 impl Route {
-    /// Returns the pattern as it was declared.
-    pub(crate) fn pattern(&self) -> &Arc<str> {
-        self.pattern.text()
+    /// Returns its pattern.
+    pub(crate) fn pattern(&self) -> &Pattern {
+        &self.pattern
     }
 
     /// Returns the policy of its GET and HEAD requests.
@@ -239,7 +239,7 @@ impl Building {
         let known = self
             .routes
             .iter()
-            .position(|route| **route.pattern() == *text);
+            .position(|route| **route.pattern.text() == *text);
         if known.is_some() {
             return known;
         }

@@ -1,0 +1,134 @@
+//! Writing the key of a request.
+
+use http::HeaderMap;
+
+use super::{KeyBuffer, cookies, query};
+use crate::policy::{Pattern, Policy, Shape, percent};
+
+/// The version of the format below. It is the first byte of every key: raise it with any change, so
+/// that nodes of two releases do not read each other's entries for something else.
+const FORMAT: u8 = 1;
+
+/// The class of methods that share an answer: GET, and HEAD which is answered from it.
+const CLASS_READ: u8 = b'R';
+
+const SHAPE_URL: u8 = b'U';
+const SHAPE_ROUTE: u8 = b'P';
+const QUERY_NONE: u8 = b'n';
+const QUERY_RAW: u8 = b'r';
+const QUERY_LISTED: u8 = b'l';
+
+/// What of a request can be in its key.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KeyedRequest<'a> {
+    /// As [`authority`](super::authority) gives it.
+    pub(crate) authority: &'a str,
+    /// The raw path as the client sent it, whatever routers cut off since.
+    pub(crate) path: &'a str,
+    /// The raw query, or none if there is no question mark.
+    pub(crate) query: Option<&'a str>,
+    pub(crate) headers: &'a HeaderMap,
+    /// The pattern of the route, where it is known.
+    pub(crate) pattern: Option<&'a Pattern>,
+    /// To whom the request belongs, where the policy asks for it.
+    pub(crate) identity: Option<&'a str>,
+}
+
+/// Writes the keys of one layer.
+///
+/// | part | written as |
+/// | --- | --- |
+/// | format, class of methods | a byte each |
+/// | namespace, scheme as set on the layer, authority | a part each |
+/// | path | `U` and the raw path; or `P`, the pattern, and a part for each parameter's decoded value |
+/// | query | `n`; or `r` and the raw query; or `l` and a group of pairs for each listed name |
+/// | headers | a group of lines for each declared name |
+/// | cookies | a group of cookies for each declared name |
+/// | owner | a part, or an absent one |
+///
+/// A part is its length and its bytes; a group is a name and any number of parts; groups end with a
+/// mark. So a key can be read back, and two of them are equal only if all their parts are, those
+/// written by different policies included.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyRecipe {
+    /// What is the same in all keys of the layer.
+    start: Box<[u8]>,
+}
+
+impl KeyRecipe {
+    /// Returns the recipe of a layer.
+    pub(crate) fn new(namespace: &str, scheme: &str) -> Self {
+        let mut start = KeyBuffer::default();
+        start.byte(FORMAT);
+        start.byte(CLASS_READ);
+        start.part(namespace.as_bytes());
+        start.part(scheme.as_bytes());
+        Self {
+            start: start.as_bytes().into(),
+        }
+    }
+
+    /// Writes the key of a request over what the buffer holds. Allocates only if the buffer grows.
+    pub(crate) fn write(&self, policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
+        key.clear();
+        key.raw(&self.start);
+        key.part(request.authority.as_bytes());
+        write_path(policy, request, key);
+        write_query(policy, request.query, key);
+        for name in &policy.vary {
+            let lines = request.headers.get_all(name).into_iter();
+            key.group(name.as_str(), lines.map(http::HeaderValue::as_bytes));
+        }
+        key.end();
+        for name in &policy.key_cookies {
+            key.group(name, cookies::named(request.headers, name));
+        }
+        key.end();
+        match request.identity {
+            Some(owner) => key.part(owner.as_bytes()),
+            None => key.absent(),
+        }
+    }
+}
+
+/// Writes the path, or the pattern and its parameters if the policy asks for them.
+///
+/// The parameters are written even if the policy forgot them, for without them all paths of the
+/// pattern would share an entry; and a path that is not of the pattern is written as it is.
+fn write_path(policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
+    let by_route = policy.key.unwrap_or_default().shape != Shape::Url;
+    let matched = request
+        .pattern
+        .filter(|_| by_route)
+        .map(|pattern| (pattern, pattern.params(request.path)));
+    match matched {
+        Some((pattern, params)) if params.raw().count() == pattern.names().len() => {
+            key.byte(SHAPE_ROUTE);
+            key.part(pattern.text().as_bytes());
+            for (_, value) in params.raw() {
+                key.decoded(percent::bytes(value));
+            }
+        }
+        _ => {
+            key.byte(SHAPE_URL);
+            key.part(request.path.as_bytes());
+        }
+    }
+}
+
+fn write_query(policy: &Policy, raw: Option<&str>, key: &mut KeyBuffer) {
+    match (&policy.query, raw) {
+        (Some(names), _) => {
+            key.byte(QUERY_LISTED);
+            for name in names {
+                key.group(name, query::named(raw, name).map(str::as_bytes));
+            }
+            key.end();
+        }
+        (None, Some(raw)) => {
+            key.byte(QUERY_RAW);
+            key.part(raw.as_bytes());
+        }
+        (None, None) => key.byte(QUERY_NONE),
+    }
+}
