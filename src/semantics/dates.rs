@@ -8,6 +8,7 @@
 
 use http::HeaderValue;
 
+use super::fields::value;
 use crate::clock::Timestamp;
 
 /// The last moment that has a four-digit year, in milliseconds: 31 December 9999, 23:59:59.
@@ -21,9 +22,7 @@ pub(crate) fn parse(value: &HeaderValue) -> Option<Timestamp> {
 
 /// Returns `moment` in the form that senders must use, to the second.
 pub(crate) fn format(moment: Timestamp) -> HeaderValue {
-    let text = httpdate::fmt_http_date(moment.min(LAST).to_system_time());
-    HeaderValue::from_maybe_shared(bytes::Bytes::from(text))
-        .unwrap_or(HeaderValue::from_static("Thu, 01 Jan 1970 00:00:00 GMT"))
+    value(httpdate::fmt_http_date(moment.min(LAST).to_system_time()))
 }
 
 /// Returns the candidate with the latest `Date`; among equals the last one given.

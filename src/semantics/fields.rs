@@ -6,6 +6,7 @@
 
 use std::iter;
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
@@ -182,6 +183,11 @@ pub(crate) fn freshen(stored: &mut HeaderMap, newer: &HeaderMap) {
     stored.remove(DATE);
     // `extend` replaces the first value of a name and appends its further ones.
     stored.extend(update);
+}
+
+/// Returns `text`, which larder wrote and which is free of control characters, as a field value.
+pub(crate) fn value(text: impl Into<Bytes>) -> HeaderValue {
+    HeaderValue::from_maybe_shared(text.into()).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Adds `member` to a list field unless it is there, compared without regard to case.

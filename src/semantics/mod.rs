@@ -18,5 +18,6 @@ mod seconds;
 mod statuses;
 pub(crate) mod storable;
 mod targeted;
+pub(crate) mod ranges;
 pub(crate) mod validators;
 pub(crate) mod vary;

@@ -2,7 +2,7 @@
 
 use bytes::{BufMut, BytesMut};
 use http::{
-    HeaderMap, HeaderValue,
+    HeaderMap,
     header::{
         CONTENT_LENGTH, ETAG, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE,
         IF_UNMODIFIED_SINCE, LAST_MODIFIED, RANGE,
@@ -10,7 +10,7 @@ use http::{
 };
 
 use super::Validators;
-use crate::semantics::fields::content_length;
+use crate::semantics::fields::{content_length, value};
 
 /// Makes a request ask whether one of the stored responses is still good. Tells whether it asks:
 /// responses without validators can not be asked about.
@@ -48,10 +48,8 @@ pub(crate) fn ask<'a>(
             request.insert(IF_MODIFIED_SINCE, date.clone());
         }
     }
-    if !tags.is_empty()
-        && let Ok(tags) = HeaderValue::from_maybe_shared(tags.freeze())
-    {
-        request.insert(IF_NONE_MATCH, tags);
+    if !tags.is_empty() {
+        request.insert(IF_NONE_MATCH, value(tags));
     }
     request.contains_key(IF_NONE_MATCH) || request.contains_key(IF_MODIFIED_SINCE)
 }

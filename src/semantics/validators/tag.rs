@@ -3,9 +3,9 @@
 use std::iter;
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderValue, header::ETAG};
+use http::{HeaderMap, header::ETAG};
 
-use crate::semantics::fields::{single, trim};
+use crate::semantics::fields::{single, trim, value};
 
 /// What marks a tag as weak. The letter's case counts.
 const WEAK: &[u8] = b"W/";
@@ -103,7 +103,5 @@ pub(crate) fn weaken_etag(headers: &mut HeaderMap) {
     let mut weak = BytesMut::with_capacity(WEAK.len() + strong.len());
     weak.put_slice(WEAK);
     weak.put_slice(strong.as_bytes());
-    if let Ok(weak) = HeaderValue::from_maybe_shared(weak.freeze()) {
-        headers.insert(ETAG, weak);
-    }
+    headers.insert(ETAG, value(weak));
 }
