@@ -5,6 +5,7 @@
 //! application declared reaches these functions as a lifetime or a flag. Which step follows from the
 //! answers is for the service to say.
 
+pub(crate) mod cache_status;
 pub(crate) mod dates;
 pub(crate) mod directives;
 pub(crate) mod encoding;
