@@ -12,6 +12,7 @@ pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod freshness;
 pub(crate) mod methods;
+pub(crate) mod ranges;
 pub(crate) mod reuse;
 #[cfg(test)]
 mod samples;
@@ -19,6 +20,5 @@ mod seconds;
 mod statuses;
 pub(crate) mod storable;
 mod targeted;
-pub(crate) mod ranges;
 pub(crate) mod validators;
 pub(crate) mod vary;

@@ -1,20 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-/// Returns the lines as a header map; a name that comes twice has two lines.
-fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-    lines
-        .iter()
-        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
-        .fold(
-            HeaderMap::new(),
-            |mut map, (name, value): (HeaderName, _)| {
-                map.append(name, value);
-                map
-            },
-        )
-}
+use crate::semantics::samples::headers;
 
 fn list(lines: &[&str]) -> Vec<String> {
     let lines: Vec<_> = lines.iter().map(|line| ("list", *line)).collect();

@@ -1,17 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::samples::headers;
 
 const MOMENT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-
-fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in lines {
-        map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    map
-}
 
 /// What a GET with this `Range` asks for of ten bytes.
 fn asked(range: &str) -> Ranges {
@@ -23,7 +16,11 @@ fn asked(range: &str) -> Ranges {
     )
 }
 
-fn parts<const N: usize>(parts: [Range<u64>; N]) -> Ranges {
+fn part(part: Range<u64>) -> Ranges {
+    Ranges::Parts(vec![part])
+}
+
+fn parts(parts: &[Range<u64>]) -> Ranges {
     Ranges::Parts(parts.to_vec())
 }
 
@@ -41,7 +38,7 @@ fn only_get_is_answered_in_parts() {
         ranges(&Method::GET, &HeaderMap::new(), &HeaderMap::new(), 10),
         Ranges::Whole
     );
-    assert_eq!(asked("bytes=0-1"), parts([0..2]));
+    assert_eq!(asked("bytes=0-1"), part(0..2));
 }
 
 /// Ranges, rule 1.
@@ -80,7 +77,7 @@ fn an_unknown_unit_or_a_malformed_set_is_ignored() {
 #[test]
 fn a_response_that_says_it_has_no_ranges_is_sent_whole() {
     let request = headers(&[("range", "bytes=0-1")]);
-    for (accepted, expected) in [("none", Ranges::Whole), ("bytes", parts([0..2]))] {
+    for (accepted, expected) in [("none", Ranges::Whole), ("bytes", part(0..2))] {
         let stored = headers(&[("accept-ranges", accepted)]);
         assert_eq!(ranges(&Method::GET, &request, &stored, 10), expected);
     }
@@ -103,7 +100,7 @@ fn a_range_is_cut_to_what_the_body_has() {
         ("bytes=-99999999999999999999999", 0..10),
         ("bytes= 1-2 ", 1..3),
     ] {
-        assert_eq!(asked(range), parts([expected]), "{range}");
+        assert_eq!(asked(range), part(expected), "{range}");
     }
 }
 
@@ -119,7 +116,7 @@ fn a_set_of_which_the_body_has_nothing_is_unsatisfiable() {
         assert_eq!(asked(range), Ranges::Unsatisfiable, "{range}");
     }
     assert_eq!(asked("bytes=10-, -0"), Ranges::Unsatisfiable);
-    assert_eq!(asked("bytes=10-, 0-0"), parts([0..1]));
+    assert_eq!(asked("bytes=10-, 0-0"), part(0..1));
     assert_eq!(unsatisfied_range(10), "bytes */10");
 }
 
@@ -137,18 +134,18 @@ fn an_empty_body_is_sent_whole() {
 /// Ranges, rule 2.
 #[test]
 fn several_parts_keep_the_order_asked_for_and_are_joined_where_they_touch() {
-    assert_eq!(asked("bytes=7-8,0-0, 3-4"), parts([7..9, 0..1, 3..5]));
-    assert_eq!(asked("bytes=0-1,,2-3"), parts([0..4]));
-    assert_eq!(asked("bytes=5-6,0-1,2-5"), parts([0..7]));
-    assert_eq!(asked("bytes=8-8,0-0,2-2,0-2"), parts([8..9, 0..3]));
-    assert_eq!(asked("bytes=0-,0-,0-,-10"), parts([0..10]));
+    assert_eq!(asked("bytes=7-8,0-0, 3-4"), parts(&[7..9, 0..1, 3..5]));
+    assert_eq!(asked("bytes=0-1,,2-3"), part(0..4));
+    assert_eq!(asked("bytes=5-6,0-1,2-5"), part(0..7));
+    assert_eq!(asked("bytes=8-8,0-0,2-2,0-2"), parts(&[8..9, 0..3]));
+    assert_eq!(asked("bytes=0-,0-,0-,-10"), part(0..10));
 }
 
 /// Ranges, rule 2.
 #[test]
 fn a_set_of_too_many_ranges_is_ignored() {
     let set = |count| format!("bytes={}", vec!["0-0"; count].join(","));
-    assert_eq!(asked(&set(16)), parts([0..1]));
+    assert_eq!(asked(&set(16)), part(0..1));
     assert_eq!(asked(&set(17)), Ranges::Whole);
     assert_eq!(asked(&set(2000)), Ranges::Whole);
 }
@@ -175,7 +172,7 @@ fn parts_are_sent_only_if_those_the_client_has_are_of_the_same_response() {
     ];
     for (stored, held, same) in cases {
         let request = headers(&[("range", "bytes=0-1"), ("if-range", held)]);
-        let expected = if same { parts([0..2]) } else { Ranges::Whole };
+        let expected = if same { part(0..2) } else { Ranges::Whole };
         assert_eq!(
             ranges(&Method::GET, &request, &headers(stored), 10),
             expected,

@@ -2,18 +2,11 @@ use http::{HeaderName, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::semantics::samples::headers;
 
 const EARLIER: &str = "Sun, 06 Nov 1994 08:49:36 GMT";
 const MOMENT: &str = "Sun, 06 Nov 1994 08:49:37 GMT";
 const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
-
-fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in lines {
-        map.append(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
-    }
-    map
-}
 
 fn tag(text: &str) -> EntityTag<'_> {
     EntityTag::parse(text.as_bytes()).unwrap()

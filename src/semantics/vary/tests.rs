@@ -2,14 +2,7 @@ use http::HeaderValue;
 use proptest::prelude::*;
 
 use super::*;
-
-fn headers(lines: &[(&'static str, &str)]) -> HeaderMap {
-    let mut map = HeaderMap::new();
-    for (name, value) in lines {
-        map.append(*name, HeaderValue::from_str(value).unwrap());
-    }
-    map
-}
+use crate::semantics::samples::headers;
 
 fn vary(lines: &[&str]) -> Vary {
     let lines: Vec<_> = lines.iter().map(|line| ("vary", *line)).collect();
