@@ -110,6 +110,18 @@ pub(crate) fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'
     lines.next().filter(|_| lines.next().is_none())
 }
 
+/// Returns a structured field, read over all its lines; `None` when it is absent or malformed.
+///
+/// Rule: RFC 9651 §4.2.
+pub(crate) fn structured<T: sfv::FieldType>(headers: &HeaderMap, name: &HeaderName) -> Option<T> {
+    let lines = headers.get_all(name).iter();
+    let lines: Vec<&[u8]> = lines.map(HeaderValue::as_bytes).collect();
+    if lines.is_empty() {
+        return None;
+    }
+    sfv::Parser::new(&lines.join(&b", "[..])).parse().ok()
+}
+
 /// Returns `text` without the blanks at both ends.
 pub(crate) fn trim(text: &[u8]) -> &[u8] {
     let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');

@@ -11,7 +11,9 @@ pub(crate) mod directives;
 pub(crate) mod encoding;
 pub(crate) mod fields;
 pub(crate) mod freshness;
+pub(crate) mod groups;
 pub(crate) mod methods;
+pub(crate) mod no_vary_search;
 pub(crate) mod ranges;
 pub(crate) mod reuse;
 #[cfg(test)]

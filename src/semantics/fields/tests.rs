@@ -32,6 +32,19 @@ fn a_field_that_is_allowed_once_counts_only_when_it_comes_once() {
 }
 
 #[test]
+fn a_structured_field_is_read_over_all_its_lines_or_not_at_all() {
+    let read = |lines: &[(&str, &str)]| {
+        let name = HeaderName::from_static("list");
+        structured::<sfv::List>(&headers(lines), &name).map(|list| list.len())
+    };
+    assert_eq!(read(&[("list", "a, (b c)"), ("list", "\"d, e\"")]), Some(3));
+    assert_eq!(read(&[("list", "")]), Some(0));
+    assert_eq!(read(&[("list", "a"), ("list", "b,")]), None);
+    assert_eq!(read(&[("list", "a"), ("list", "")]), None);
+    assert_eq!(read(&[]), None);
+}
+
+#[test]
 fn a_quote_that_is_never_closed_hides_nothing() {
     assert_eq!(
         list(&[r#"a="x, no-store"#, r#"b", c"#]),

@@ -3,7 +3,7 @@
 //! | question | asked by | answered by |
 //! | --- | --- | --- |
 //! | does this tag or date name that response? | everybody | [`EntityTag`], [`Validators`] |
-//! | may the client keep what it has? | a request to the cache | [`condition`], [`not_modified_fields`] |
+//! | may the client keep what it has? | a request to the cache | [`condition()`], [`not_modified_fields`] |
 //! | may the cache keep what it has? | the cache to the handler | [`ask`], [`answered_by`], [`head_agrees`] |
 //!
 //! Not covered: `If-Range`, which is asked for parts only, and whether a stored response may be used
