@@ -178,3 +178,104 @@ impl Policy {
         faults
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::{Key, mins, secs};
+
+    #[test]
+    fn a_policy_of_good_settings_has_no_faults() {
+        let policy = Policy::ttl(mins(5))
+            .ttl_cap(MAX_TTL)
+            .stale_while_revalidate(secs(30))
+            .refresh_ahead(1.0)
+            .jitter(0.1)
+            .xfetch(0.0)
+            .vary(["Accept-Language"])
+            .key_cookies(["theme"])
+            .store_status(OPTIONAL_STATUSES)
+            .negative_ttl(secs(10));
+        assert!(policy.check().is_ok());
+        assert!(
+            Policy::ttl(Duration::ZERO)
+                .refresh_ahead(1.0)
+                .check()
+                .is_ok()
+        );
+    }
+
+    #[test]
+    fn a_bad_setting_is_named_with_its_value_and_the_fix() {
+        let week = Duration::from_secs(7 * 24 * 3600 + 1);
+        let of = |status| Policy::new().store_status([StatusCode::from_u16(status).unwrap()]);
+        let zero = || Policy::ttl(Duration::ZERO);
+        let cases = [
+            (Policy::ttl(week), "604801s is above 7 days; shorten it"),
+            (Policy::new().ttl_cap(week), "ttl_cap"),
+            (Policy::new().stale_if_error(week), "stale_if_error"),
+            (
+                zero().stale_while_revalidate(secs(1)),
+                "set a ttl above zero",
+            ),
+            (zero().refresh_ahead(0.9), "set a ttl above zero"),
+            (Policy::new().negative_ttl(secs(11)), "11s is above 10 s"),
+            (Policy::new().jitter(0.11), "0.11 is not from 0 to 0.1"),
+            (Policy::new().jitter(f64::NAN), "NaN"),
+            (Policy::new().refresh_ahead(0.0), "above 0 and at most 1"),
+            (Policy::new().refresh_ahead(1.1), "1.1"),
+            (Policy::new().xfetch(-1.0), "xfetch -1"),
+            (Policy::new().xfetch(f64::INFINITY), "xfetch inf"),
+            (of(500), "store_status 500"),
+            (of(206), "name some of 204, 302, 307, 404, 410"),
+            (Policy::new().max_body(0), "no_store"),
+            (
+                Policy::new().wait_limit(Duration::ZERO),
+                "wait_limit is zero",
+            ),
+            (Policy::new().vary(["a, b"]), "`a, b` is no header name"),
+            (
+                Policy::new().key_cookies(["a=b"]),
+                "`a=b` is no name of a cookie",
+            ),
+            (
+                Policy::new().ignore_cookies([""]),
+                "`` is no name of a cookie",
+            ),
+            (
+                Policy::new().query([""]),
+                "`` is no name of a query parameter",
+            ),
+            (Policy::new().tag("product:{id"), "product:{id"),
+            (Policy::new().tag("a\nb"), r"`a\nb`"),
+            (
+                Policy::new().tags((0..65).map(|tag| tag.to_string())),
+                "65 tags",
+            ),
+        ];
+        for (policy, says) in cases {
+            let error = policy.check().expect_err(says).to_string();
+            assert!(error.contains(says), "{error:?} does not say {says:?}");
+        }
+    }
+
+    #[test]
+    fn all_faults_are_named_at_once() {
+        let policy = Policy::new().jitter(1.0).max_body(0).vary(["\n"]);
+        let error = policy.check().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Configuration);
+        assert_eq!(error.to_string().lines().count(), 3);
+    }
+
+    #[test]
+    fn names_that_a_route_does_not_have_are_found_when_it_is_known() {
+        let pattern = Pattern::parse("/products/{id}").unwrap();
+        let faults = |policy: Policy| policy.faults_on(&pattern).len();
+        assert_eq!(
+            faults(Policy::new().tag("product:{id}").key(Key::route().params())),
+            0
+        );
+        assert_eq!(faults(Policy::new().tag("{shop}:{id}:{page}")), 2);
+        assert_eq!(faults(Policy::new().key(Key::route())), 1);
+    }
+}

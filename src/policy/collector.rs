@@ -78,3 +78,65 @@ impl<S: Sync> axum::extract::FromRequestParts<S> for Invalidations {
         Ok(parts.extensions.get::<Self>().cloned().unwrap_or_default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clones_collect_into_one_list() {
+        let collector = Invalidations::active();
+        for (clone, tag) in [collector.clone(), collector.clone()]
+            .iter()
+            .zip(["a", "b"])
+        {
+            clone.add(Target::tag(tag));
+        }
+        assert_eq!(collector.take(), [Target::tag("a"), Target::tag("b")]);
+        assert_eq!(collector.take(), []);
+    }
+
+    #[test]
+    fn without_a_layer_nothing_is_kept() {
+        let collector = Invalidations::default();
+        collector.add(Target::tag("a"));
+        assert_eq!(collector.take(), []);
+    }
+
+    #[test]
+    fn too_many_targets_become_everything() {
+        let collector = Invalidations::active();
+        for id in 0..5000 {
+            collector.add(Target::tag(&id.to_string()));
+        }
+        assert_eq!(collector.take(), [Target::Everything]);
+    }
+
+    #[test]
+    fn a_handler_that_panicked_while_adding_loses_nothing() {
+        let collector = Invalidations::active();
+        collector.add(Target::tag("a"));
+        let clone = collector.clone();
+        let panicked = std::thread::spawn(move || {
+            let _held = clone.locked();
+            panic!("in a handler");
+        });
+        assert!(panicked.join().is_err());
+        assert_eq!(collector.take(), [Target::tag("a")]);
+    }
+
+    #[cfg(feature = "axum")]
+    #[tokio::test]
+    async fn the_extractor_hands_out_what_the_layer_put_in() {
+        use axum::extract::FromRequestParts;
+
+        let (mut parts, ()) = http::Request::new(()).into_parts();
+        let Ok(inert) = Invalidations::from_request_parts(&mut parts, &()).await;
+        assert!(inert.list.is_none());
+        let collector = Invalidations::active();
+        parts.extensions.insert(collector.clone());
+        let Ok(found) = Invalidations::from_request_parts(&mut parts, &()).await;
+        found.add(Target::tag("a"));
+        assert_eq!(collector.take(), [Target::tag("a")]);
+    }
+}

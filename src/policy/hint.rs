@@ -125,3 +125,38 @@ impl axum::response::IntoResponseParts for CacheHint {
         Ok(response)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::secs;
+
+    #[test]
+    fn tags_are_literal_each_once_and_made_to_fit() {
+        let hint = CacheHint::new().tags(["{id}", "a", "a", "b\n"]);
+        assert_eq!(
+            hint.tags,
+            ["{id}".into(), "a".into(), Arc::<str>::from("b\u{FFFD}")]
+        );
+    }
+
+    #[test]
+    fn one_tag_too_many_is_kept_to_be_seen_and_no_more() {
+        let hint = CacheHint::new().tags((0..100_000).map(|tag| tag.to_string()));
+        assert_eq!(hint.tags.len(), tag::MAX_PER_RESPONSE + 1);
+    }
+
+    #[cfg(feature = "axum")]
+    #[test]
+    fn of_two_hints_in_a_response_the_later_one_wins_and_neither_is_lost() {
+        use axum::response::IntoResponse;
+
+        let first = CacheHint::ttl(secs(1)).tag("a").stale_if_error(secs(9));
+        let second = CacheHint::ttl(secs(2)).tag("b");
+        let response = (first, second, CacheHint::no_store(), "body").into_response();
+        let hint = response.extensions().get::<CacheHint>().unwrap();
+        assert_eq!(hint.ttl, Some(secs(2)));
+        assert!(hint.no_store && hint.stale_if_error == Some(secs(9)));
+        assert_eq!(hint.tags.len(), 2);
+    }
+}

@@ -66,3 +66,85 @@ fn both<T: Clone>(own: &[T], base: &[T], name: impl Fn(&T) -> &str) -> Vec<T> {
     sort(&mut all, name);
     all
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use crate::policy::{Policy, mins, secs};
+
+    #[test]
+    fn what_is_set_wins_and_what_is_not_is_taken_from_below() {
+        let base = Policy::ttl(mins(1))
+            .jitter(0.1)
+            .query(["page"])
+            .max_body(10);
+        let all = Policy::ttl(secs(5)).ignore_query().over(&base);
+        assert_eq!(all.ttl, Some(secs(5)));
+        assert_eq!(all.jitter, Some(0.1));
+        assert_eq!(all.query, Some(Vec::new()));
+        assert_eq!(all.max_body, Some(10));
+        assert_eq!(all.hold, None);
+    }
+
+    #[test]
+    fn what_narrows_a_key_or_purges_an_answer_adds_up() {
+        let base = Policy::new()
+            .tag("shop")
+            .vary(["x-b", "x-a"])
+            .key_cookies(["theme"]);
+        let own = Policy::new()
+            .tag("product:{id}")
+            .tag("shop")
+            .vary(["X-A", "x-c"]);
+        let all = own.over(&base);
+        let tags: Vec<_> = all
+            .tags
+            .iter()
+            .map(super::super::Template::source)
+            .collect();
+        assert_eq!(tags, ["product:{id}", "shop"]);
+        assert_eq!(all.vary, ["x-a", "x-b", "x-c"]);
+        assert_eq!(all.key_cookies, [Box::from("theme")]);
+    }
+
+    #[test]
+    fn a_route_that_is_never_stored_stays_so_under_a_lifetime() {
+        let all = Policy::ttl(mins(1)).over(&Policy::new().no_store());
+        assert_eq!(all.no_store, Some(true));
+    }
+
+    #[test]
+    fn each_setting_of_the_base_is_kept_by_an_empty_policy() {
+        let base = Policy::ttl(secs(1))
+            .ttl_cap(secs(2))
+            .negative_ttl(secs(3))
+            .stale_while_revalidate(secs(4))
+            .stale_if_error(secs(5))
+            .soft_timeout(secs(6))
+            .refresh_ahead(0.7)
+            .xfetch(1.0)
+            .jitter(0.05)
+            .tag("a")
+            .key(crate::policy::Key::route())
+            .query(["q"])
+            .vary(["x-a"])
+            .key_cookies(["k"])
+            .ignore_cookies(["i"])
+            .key_by_identity(|_| None)
+            .store_status([StatusCode::GONE])
+            .store_set_cookie(["s"])
+            .no_store()
+            .no_vary_search(true)
+            .compress(false)
+            .max_body(1)
+            .wait_limit(secs(7))
+            .hold(secs(8))
+            .jitter(9.0)
+            .vary(["\n"]);
+        let text = format!("{base:?}");
+        assert!(!text.contains("None") && !text.contains("[]"), "{text}");
+        assert_eq!(format!("{:?}", Policy::new().over(&base)), text);
+        assert_eq!(format!("{:?}", base.over(&Policy::new())), text);
+    }
+}

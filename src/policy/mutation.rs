@@ -9,7 +9,8 @@ use crate::error::{Error, ErrorKind};
 /// its response (with axum: `(Invalidate::tag("products"), Json(product))`). The path of the request
 /// itself, with all its queries and variants, is invalidated without being named.
 ///
-/// Templates take the parameters of the route that is changed, decoded.
+/// Templates take the parameters of the route that is changed, decoded. A handler that makes a tag of
+/// its data, in which braces may be, names it by [`target`](Self::target), where nothing is replaced.
 ///
 /// ```
 /// use larder::{Invalidate, Routes};
@@ -52,30 +53,29 @@ impl Invalidate {
 
     /// Adds what carries a tag.
     pub fn tag(self, template: &str) -> Self {
-        self.with(tag::template(template), Aim::Tag)
+        self.with(tag::template(template), Aim::Tag, || Target::tag(template))
     }
 
     /// Adds what answers a path, with all its queries and variants, on every authority.
     pub fn url(self, template: &str) -> Self {
-        self.with(path(template), Aim::Resource)
+        self.with(path(template), Aim::Resource, || {
+            Target::resource(None, template)
+        })
     }
 
     /// Adds what answers a path or any path below it, on every authority.
     ///
     /// Prefixes end at segments: `/a` covers `/a` and `/a/b`, not `/ab`.
     pub fn prefix(self, template: &str) -> Self {
-        self.with(path(template), Aim::Prefix)
+        self.with(path(template), Aim::Prefix, || {
+            Target::prefix(None, template)
+        })
     }
 
     /// Adds what was stored for a route pattern, all its paths.
-    pub fn route(mut self, pattern: &str) -> Self {
-        match Pattern::parse(pattern) {
-            Ok(pattern) => self
-                .aims
-                .push(Aim::Fixed(Target::Route(pattern.text().clone()))),
-            Err(mistake) => self.mistakes.push(mistake),
-        }
-        self
+    pub fn route(self, pattern: &str) -> Self {
+        let fixed = |pattern: Pattern| Aim::Fixed(Target::Route(pattern.text().clone()));
+        self.with(Pattern::parse(pattern), fixed, || Target::route(pattern))
     }
 
     /// Adds any target, as it is.
@@ -129,11 +129,21 @@ impl Invalidate {
         self
     }
 
-    fn with(mut self, template: Result<Template, Error>, aim: fn(Template) -> Aim) -> Self {
-        match template {
-            Ok(template) => self.aims.push(aim(template)),
-            Err(mistake) => self.mistakes.push(mistake),
-        }
+    /// Adds what could be read; else the text as it is, for those who meet it without a table that
+    /// would refuse it.
+    fn with<T>(
+        mut self,
+        read: Result<T, Error>,
+        aim: fn(T) -> Aim,
+        as_it_is: impl FnOnce() -> Target,
+    ) -> Self {
+        self.aims.push(match read {
+            Ok(template) => aim(template),
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                Aim::Fixed(as_it_is())
+            }
+        });
         self
     }
 }
@@ -181,5 +191,80 @@ impl axum::response::IntoResponseParts for Invalidate {
         };
         response.extensions_mut().insert(all);
         Ok(response)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn targets(invalidate: &Invalidate) -> Vec<Target> {
+        let pattern = Pattern::parse("/products/{id}").unwrap();
+        invalidate.targets(&pattern.params("/products/a%2Fb%3F"))
+    }
+
+    #[test]
+    fn templates_become_targets_with_decoded_values() {
+        let invalidate = Invalidate::tags(["product:{id}", "products"])
+            .url("/p/{id}")
+            .prefix("/q/{id}/")
+            .route("/stars/{n}")
+            .target(Target::host("A.test"));
+        assert_eq!(
+            targets(&invalidate),
+            [
+                Target::tag("product:a/b?"),
+                Target::tag("products"),
+                Target::resource(None, "/p/a/b%3F"),
+                Target::prefix(None, "/q/a/b%3F"),
+                Target::route("/stars/{n}"),
+                Target::host("a.test"),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_value_is_decoded_once() {
+        let pattern = Pattern::parse("/{id}").unwrap();
+        let params = pattern.params("/%2531");
+        let found = Invalidate::new().url("/p/{id}").targets(&params);
+        assert_eq!(found, [Target::resource(None, "/p/%2531")]);
+    }
+
+    #[test]
+    fn a_parameter_that_is_missing_widens_to_everything() {
+        assert_eq!(
+            targets(&Invalidate::tags(["product:{nope}"])),
+            [Target::Everything]
+        );
+    }
+
+    #[test]
+    fn what_can_not_be_read_counts_as_it_is_and_is_a_fault_of_a_table() {
+        let invalidate = Invalidate::tags(["a}"]).url("b").prefix("/c?d").route("e");
+        assert_eq!(
+            targets(&invalidate),
+            [
+                Target::tag("a}"),
+                Target::resource(None, "b"),
+                Target::prefix(None, "/c?d"),
+                Target::route("e"),
+            ]
+        );
+        let pattern = Pattern::parse("/").unwrap();
+        assert_eq!(invalidate.faults_on(&pattern).len(), 4);
+    }
+
+    #[test]
+    fn two_are_soft_only_if_both_are() {
+        let soft = Invalidate::tags(["a"]).soft();
+        let hard = Invalidate::tags(["b"]);
+        assert!(soft.clone().and(&soft).is_soft());
+        assert!(!soft.clone().and(&hard).is_soft());
+        assert!(!hard.clone().and(&soft).is_soft());
+        assert_eq!(
+            targets(&hard.and(&soft)),
+            [Target::tag("b"), Target::tag("a")]
+        );
     }
 }

@@ -114,3 +114,70 @@ impl Template {
         Some(out)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Pattern;
+
+    fn expanded(source: &str, path: &str) -> Option<String> {
+        let pattern = Pattern::parse("/shops/{shop}/{*rest}").unwrap();
+        Template::parse(source)
+            .unwrap()
+            .expand(&pattern.params(path))
+    }
+
+    #[test]
+    fn parameters_take_their_places_decoded() {
+        assert_eq!(expanded("all", "/shops/1/a").unwrap(), "all");
+        assert_eq!(expanded("{shop}", "/shops/1/a").unwrap(), "1");
+        assert_eq!(
+            expanded("s:{shop}/{rest}!", "/shops/%31%2f/a/b").unwrap(),
+            "s:1//a/b!"
+        );
+    }
+
+    #[test]
+    fn braces_in_a_value_are_not_replaced_again() {
+        assert_eq!(expanded("s:{shop}", "/shops/{rest}/a").unwrap(), "s:{rest}");
+    }
+
+    #[test]
+    fn doubled_braces_are_braces() {
+        assert_eq!(expanded("{{{shop}}}", "/shops/1/a").unwrap(), "{1}");
+        assert_eq!(expanded("{{shop}}", "/shops/1/a").unwrap(), "{shop}");
+    }
+
+    #[test]
+    fn a_parameter_that_is_missing_gives_nothing() {
+        assert_eq!(expanded("s:{id}", "/shops/1/a"), None);
+        assert_eq!(expanded("s:{shop}", "/elsewhere"), None);
+    }
+
+    #[test]
+    fn a_bad_template_is_refused_with_its_text() {
+        let long = "x".repeat(MAX_BYTES + 1);
+        for source in [
+            "a{", "a}", "{id", "id}", "{}", "{*rest}", "{a{b}", "{a}}", "{{a}", &long,
+        ] {
+            let error = Template::parse(source).unwrap_err().to_string();
+            assert!(error.contains(source), "{error}");
+        }
+    }
+
+    #[test]
+    fn unknown_parameters_are_named_beside_those_there_are() {
+        let names = [Box::from("shop"), Box::from("rest")];
+        let template = Template::parse("{shop}:{id}").unwrap();
+        let faults: Vec<_> = template
+            .unknown(&names)
+            .map(|fault| fault.to_string())
+            .collect();
+        assert_eq!(
+            faults,
+            [
+                "template `{shop}:{id}` uses `{id}`, which the route does not have (it has: shop, rest)"
+            ]
+        );
+    }
+}
