@@ -5,8 +5,8 @@
 //! [`Preset::Application`] refuses whatever could show one user the answer for another, also where
 //! the RFC would let it pass.
 //!
-//! Not covered: sizes, incomplete bodies, and which fields of a kept response are left out
-//! ([`ResponseDirectives::withheld_fields`], `fields`).
+//! Not covered: sizes, incomplete bodies, how many variants are kept, and which fields of a kept
+//! response are left out ([`ResponseDirectives::withheld_fields`], `fields`).
 
 mod refusal;
 mod rules;
@@ -17,7 +17,7 @@ use http::{
     HeaderMap, Method, StatusCode, Uri,
     header::{
         AUTHORIZATION, CONTENT_LOCATION, CONTENT_RANGE, COOKIE, ETAG, EXPIRES, HeaderName,
-        LAST_MODIFIED, SET_COOKIE, VARY,
+        LAST_MODIFIED, SET_COOKIE,
     },
 };
 
@@ -27,7 +27,8 @@ pub(crate) use self::{
 };
 use super::{
     directives::{Flag, RequestDirectives, ResponseDirectives, Scope},
-    fields, statuses,
+    statuses,
+    vary::Vary,
 };
 
 /// What the answer depends on.
@@ -42,6 +43,8 @@ pub(crate) struct StoreQuestion<'a> {
     pub(crate) status: StatusCode,
     pub(crate) response: &'a HeaderMap,
     pub(crate) directives: &'a ResponseDirectives,
+    /// The request fields that chose the response.
+    pub(crate) vary: &'a Vary,
     pub(crate) rules: &'a StoreRules,
     /// A policy that the user wrote gives the lifetime.
     pub(crate) policy_lifetime: bool,
@@ -146,19 +149,12 @@ fn has_validator(response: &HeaderMap) -> bool {
 
 fn of_fields(question: &StoreQuestion<'_>) -> Option<Refusal> {
     let rules = question.rules;
-    let varies_on = |name: &[u8]| {
-        fields::members(question.response, &VARY).any(|member| member.eq_ignore_ascii_case(name))
+    let varies_on_identity = match question.vary {
+        Vary::Any => return Some(Refusal::VaryAny),
+        Vary::None => false,
+        Vary::Names(names) => names.contains(&COOKIE) || names.contains(&AUTHORIZATION),
     };
-    if varies_on(b"*") {
-        return Some(Refusal::VaryAny);
-    }
-    let identity = [COOKIE, AUTHORIZATION];
-    if rules.preset == Preset::Application
-        && !rules.identity_in_key
-        && identity
-            .iter()
-            .any(|name| varies_on(name.as_str().as_bytes()))
-    {
+    if varies_on_identity && rules.preset == Preset::Application && !rules.identity_in_key {
         return Some(Refusal::VaryIdentity);
     }
     let sets_cookie = question.response.contains_key(SET_COOKIE)

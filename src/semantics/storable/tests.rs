@@ -47,6 +47,7 @@ impl Case {
             status: StatusCode::from_u16(self.status).unwrap(),
             response: &response,
             directives: &ResponseDirectives::of(&response, &targets),
+            vary: &Vary::of(&response),
             rules: &self.rules,
             policy_lifetime: self.policy_lifetime,
         })
@@ -412,6 +413,7 @@ fn a_response_that_varies_on_anything_is_not_stored() {
             &[("vary", "*")][..],
             &[("vary", "Accept, *")],
             &[("vary", "accept"), ("vary", "*, *")],
+            &[("vary", "not a name")],
         ] {
             assert_eq!(
                 by_policy.refusal(lines),
@@ -510,6 +512,7 @@ proptest! {
             status: StatusCode::from_u16(status).unwrap(),
             response: &response,
             directives: &all,
+            vary: &Vary::of(&response),
             rules,
             policy_lifetime: false,
         });
