@@ -142,3 +142,28 @@ fn unquoted(text: &[u8]) -> Option<&[u8]> {
     }
     (!escaped).then_some(inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_quoted_string_and_nothing_else_is_unquoted() {
+        for (text, inner) in [
+            (r#""""#, Some("")),
+            (r#""a, b""#, Some("a, b")),
+            (r#""a\"b\\""#, Some(r#"a\"b\\"#)),
+            (r#""a\""#, None),
+            (r#"""#, None),
+            (r#""a"b""#, None),
+            (r#""a";b"#, None),
+            ("a", None),
+        ] {
+            assert_eq!(
+                unquoted(text.as_bytes()),
+                inner.map(str::as_bytes),
+                "{text}"
+            );
+        }
+    }
+}
