@@ -4,8 +4,9 @@
 ///
 /// The default is the URL: the raw path and the raw query, so that two spellings are two entries.
 /// The form of a route takes the pattern and the decoded parameters instead, so that
-/// `/items/%31` and `/items/1` share one. The authority is part of every key, and so is the raw
-/// query unless [`Policy::query`](crate::Policy::query) lists parameters.
+/// `/items/%31` and `/items/1` share one. The raw query is part of every key unless
+/// [`Policy::query`](crate::Policy::query) lists parameters, and so is the authority, as the client
+/// named it but in small letters: `a.test`, `a.test.` and `a.test:80` have entries of their own.
 ///
 /// Choose the route form only for handlers that see the path through its parameters alone: the
 /// answer of a handler that prints the raw path would reach requests which spelt it otherwise.

@@ -66,6 +66,12 @@ impl Policy {
     /// For what the handler reads but does not say in `Vary`. A header of the guarded kind
     /// (`Authorization`, `X-Forwarded-Host`, ...) lets requests pass by the cache unless it is
     /// named here.
+    ///
+    /// ```
+    /// use larder::{Policy, mins};
+    ///
+    /// let list = Policy::ttl(mins(1)).vary(["accept-language", "x-tenant"]);
+    /// ```
     pub fn vary<T: AsRef<str>>(mut self, headers: impl IntoIterator<Item = T>) -> Self {
         for header in headers {
             let text = header.as_ref();
@@ -85,6 +91,12 @@ impl Policy {
     ///
     /// A request with a cookie that is neither keyed nor [ignored](Self::ignore_cookies) passes by
     /// the cache.
+    ///
+    /// ```
+    /// use larder::{Policy, mins};
+    ///
+    /// let page = Policy::ttl(mins(1)).key_cookies(["theme"]).ignore_cookies(["_ga"]);
+    /// ```
     pub fn key_cookies<T: AsRef<str>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         let more = self.names("cookie", names, is_token);
         self.key_cookies.extend(more);

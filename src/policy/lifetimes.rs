@@ -39,6 +39,13 @@ impl Policy {
     /// Nobody waits for that fetch. Counted from the end of freshness, not from storage: 60 s fresh
     /// and a window of 300 s make 360 s in all. A response's own `stale-while-revalidate` wins
     /// (RFC 5861 §3). Default: zero, 10 s in a `SwrLayer`.
+    ///
+    /// ```
+    /// use larder::{Policy, mins, secs};
+    ///
+    /// // Never older than 5 minutes and a half, and no reader waits between 5 and 5 and a half.
+    /// let list = Policy::ttl(mins(5)).stale_while_revalidate(secs(30));
+    /// ```
     pub fn stale_while_revalidate(mut self, window: Duration) -> Self {
         self.stale_while_revalidate = Some(window);
         self
@@ -49,6 +56,12 @@ impl Policy {
     /// A failure is an error, a panic, a timeout, or a status of 500, 502, 503 or 504. Counted from
     /// the end of freshness. A response's own `stale-if-error` wins (RFC 5861 §4). Default: zero,
     /// 1 h in a `SwrLayer`.
+    ///
+    /// ```
+    /// use larder::{Policy, hours, mins};
+    ///
+    /// let list = Policy::ttl(mins(5)).stale_if_error(hours(1));
+    /// ```
     pub fn stale_if_error(mut self, window: Duration) -> Self {
         self.stale_if_error = Some(window);
         self
@@ -68,6 +81,13 @@ impl Policy {
     ///
     /// Above 0 and at most 1, where 1 means never. Default: never, 0.9 in a `SwrLayer`.
     /// Lifetimes below 5 s are not refreshed ahead.
+    ///
+    /// ```
+    /// use larder::{Policy, mins};
+    ///
+    /// // From 54 s on the first reader of each minute starts the refresh.
+    /// let list = Policy::ttl(mins(1)).refresh_ahead(0.9);
+    /// ```
     pub fn refresh_ahead(mut self, share: f64) -> Self {
         self.refresh_ahead = Some(share);
         self

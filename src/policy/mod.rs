@@ -37,7 +37,7 @@ pub(crate) use self::{
     pattern::{Params, Pattern},
     routes::Route,
     settings::{Identity, SetCookies},
-    tag::MAX_PER_RESPONSE as MAX_TAGS,
+    tag::of_response as tags_of_response,
     target::TargetId,
     template::Template,
 };

@@ -93,6 +93,12 @@ impl Invalidate {
     /// Makes it soft: what is hit counts as having gone stale now, instead of never being served again.
     ///
     /// Its windows of stale serving count from the purge. Default: hard.
+    ///
+    /// ```
+    /// use larder::Invalidate;
+    ///
+    /// let reindexed = Invalidate::tags(["search"]).soft();
+    /// ```
     pub fn soft(mut self) -> Self {
         self.soft = true;
         self

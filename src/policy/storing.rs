@@ -45,6 +45,13 @@ impl Policy {
     }
 
     /// Lets all requests of the route pass by the cache: nothing is looked up or stored.
+    ///
+    /// ```
+    /// use larder::{Policy, Routes};
+    ///
+    /// Routes::new().get("/account", Policy::new().no_store()).build()?;
+    /// # Ok::<(), larder::Error>(())
+    /// ```
     pub fn no_store(mut self) -> Self {
         self.no_store = Some(true);
         self
@@ -76,6 +83,12 @@ impl Policy {
     ///
     /// For handlers that read from a database replica: set it above the replica's lag, so that what
     /// was filled from the old replica in between is voided too. Default: not repeated.
+    ///
+    /// ```
+    /// use larder::{Policy, mins, secs};
+    ///
+    /// let product = Policy::ttl(mins(5)).hold(secs(2));
+    /// ```
     pub fn hold(mut self, delay: Duration) -> Self {
         self.hold = Some(delay);
         self

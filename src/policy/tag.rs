@@ -4,9 +4,9 @@
 //! from a URL, a tag from a handler) is made to fit instead of being dropped: an entry that lost a
 //! tag would outlive the purge of that tag, while two tags made equal are only purged together.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
-use super::Template;
+use super::{CacheHint, Params, Policy, Template};
 use crate::error::{Error, ErrorKind};
 
 /// The most bytes a tag has; what is longer is cut there. The project's own choice.
@@ -60,9 +60,59 @@ pub(crate) fn fitted(tag: &str) -> Cow<'_, str> {
     Cow::Owned(short.to_owned())
 }
 
+/// Returns the tags of a response, those of its policy and those of its hint, each once.
+///
+/// Returns `None` if it may not be stored for their sake: because they are too many, or because a
+/// template of the policy names a parameter that the path does not have, so that a purge of that
+/// tag would not reach it.
+pub(crate) fn of_response(
+    policy: &Policy,
+    hint: Option<&CacheHint>,
+    params: &Params<'_>,
+) -> Option<Vec<Arc<str>>> {
+    let mut tags: Vec<Arc<str>> = Vec::new();
+    for template in &policy.tags {
+        tags.push(fitted(&template.expand(params)?).into());
+    }
+    tags.extend(hint.into_iter().flat_map(|hint| hint.tags.iter().cloned()));
+    tags.sort_unstable();
+    tags.dedup();
+    (tags.len() <= MAX_PER_RESPONSE).then_some(tags)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::policy::Pattern;
+
+    #[test]
+    fn a_response_has_the_tags_of_its_policy_and_of_its_hint() {
+        let pattern = Pattern::parse("/products/{id}").unwrap();
+        let policy = Policy::new().tags(["product:{id}", "products"]);
+        let hint = CacheHint::new().tags(["shop", "products"]);
+        let tags = |hint, path| of_response(&policy, hint, &pattern.params(path));
+        let names = |tags: Option<Vec<Arc<str>>>| tags.unwrap().join(" ");
+        assert_eq!(names(tags(None, "/products/7")), "product:7 products");
+        assert_eq!(
+            names(tags(Some(&hint), "/products/7")),
+            "product:7 products shop"
+        );
+        assert_eq!(
+            names(tags(None, "/products/7%0a")),
+            "product:7\u{FFFD} products"
+        );
+        assert_eq!(tags(None, "/elsewhere"), None);
+    }
+
+    #[test]
+    fn a_response_with_too_many_tags_has_none_to_be_stored_with() {
+        let of = |count: usize| {
+            let hint = CacheHint::new().tags((0..count).map(|tag| tag.to_string()));
+            of_response(&Policy::new().tag("0"), Some(&hint), &Params::default())
+        };
+        assert_eq!(of(64).unwrap().len(), 64);
+        assert_eq!(of(65), None);
+    }
 
     #[test]
     fn plain_tags_are_good_as_they_are() {
