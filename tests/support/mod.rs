@@ -1,0 +1,13 @@
+//! What the suites share that drive a real server over real sockets.
+//!
+//! [`process`] starts the proving ground, [`wire`] speaks to it: [`http1`] by raw sockets that can
+//! send anything, [`http2`] by a client with prior knowledge. [`script`] says what must be true of
+//! the answers, [`ask`] how they are asked for.
+
+pub(crate) mod ask;
+pub(crate) mod http1;
+pub(crate) mod http2;
+pub(crate) mod message;
+pub(crate) mod process;
+pub(crate) mod script;
+pub(crate) mod wire;
