@@ -3,12 +3,17 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod entry;
 mod error;
 #[allow(dead_code, reason = "the service room uses it")]
 mod fence;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
+mod flight;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod key;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
+mod observe;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod policy;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
@@ -18,6 +23,7 @@ mod sync;
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},
     error::{Error, ErrorKind},
+    observe::{Outcome, Statistics},
     policy::{
         CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
         hours, mins, secs,

@@ -1,31 +1,36 @@
 //! A stored response: what it says, how long it may be used, and what can make it void.
+//!
+//! A response becomes a [`Head`] as soon as the handler has answered, which is enough for those who
+//! wait for it; with its body it becomes an [`Entry`]. The same head goes on when the body is
+//! packed afterwards.
 
+mod head;
 mod seal;
 
-use std::sync::{Arc, atomic::AtomicU64};
+use std::{ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
-pub(crate) use self::seal::{Position, Seal};
-use crate::{clock::Timestamp, key::Key};
+pub(crate) use self::{
+    head::{CACHE_STATUS, Form, Head, HeadParts, Life, Variation},
+    seal::{Position, Seal},
+};
 
 /// One stored response, decoded and ready to be served.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The full key, compared on every read from another tier.
-    pub(crate) key: Key,
-    pub(crate) status: StatusCode,
-    /// The end-to-end fields of the response as the handler sent them.
-    pub(crate) headers: HeaderMap,
-    pub(crate) trailers: Option<HeaderMap>,
+    pub(crate) head: Arc<Head>,
     pub(crate) body: StoredBody,
-    pub(crate) life: Life,
-    pub(crate) seal: Seal,
-    /// The tags by name, for those who look into the cache.
-    pub(crate) tags: Box<[Arc<str>]>,
-    /// How often it was served, for those who look into the cache.
-    pub(crate) hits: AtomicU64,
+    pub(crate) trailers: Option<Box<HeaderMap>>,
+}
+
+impl Deref for Entry {
+    type Target = Head;
+
+    fn deref(&self) -> &Head {
+        &self.head
+    }
 }
 
 /// The bytes of a stored body, as they are kept.
@@ -46,23 +51,4 @@ pub(crate) enum Coding {
     Gzip,
     /// Compressed by larder; never sent.
     Lz4,
-}
-
-/// The moments at which a stored response changes its standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Life {
-    /// When the response was received.
-    pub(crate) received: Timestamp,
-    /// How old it was then, in milliseconds (RFC 9111 §4.2.3 `corrected_initial_age`).
-    pub(crate) initial_age: u64,
-    /// From here on it is stale.
-    pub(crate) fresh_until: Timestamp,
-    /// From here on a reader starts a refresh although it is fresh; `NEVER` when not wanted.
-    pub(crate) refresh_from: Timestamp,
-    /// Until here a stale response is served at once while it is refreshed (RFC 5861 §3).
-    pub(crate) revalidate_until: Timestamp,
-    /// Until here it is served when the handler fails (RFC 5861 §4).
-    pub(crate) error_until: Timestamp,
-    /// From here on it is of no use to anybody, validation included.
-    pub(crate) gone_at: Timestamp,
 }

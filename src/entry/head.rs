@@ -1,0 +1,279 @@
+//! The head of a stored response, and the fields that are ready to be sent.
+//!
+//! A hit costs two allocations, both for its copy of the header map. That is reached by keeping
+//! the map as it was last sent, with `Age` and `Cache-Status` in their places: within one second
+//! every hit sends the same two values, so that only the first of a second makes new ones.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, AtomicU64, Ordering},
+};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+
+use super::Seal;
+use crate::{clock::Timestamp, key::Key, semantics::reuse::ReuseFlags};
+
+/// Everything of a stored response but its body.
+#[derive(Debug)]
+pub(crate) struct Head {
+    /// The full key under which it is found: compared on every read from another tier.
+    pub(crate) key: Key,
+    pub(crate) status: StatusCode,
+    pub(crate) life: Life,
+    pub(crate) seal: Seal,
+    /// The tags by name, for those who look into the cache.
+    pub(crate) tags: Box<[Arc<str>]>,
+    /// Which requests it answers, where the response varies.
+    pub(crate) variation: Option<Variation>,
+    /// What of its directives counts when it is used again.
+    pub(crate) reuse: ReuseFlags,
+    /// Whether larder may choose the content coding, so that answers vary on `Accept-Encoding`.
+    pub(crate) negotiated: bool,
+    /// The handler's own `Cache-Status`, which ours is added to.
+    inherited_status: Option<HeaderValue>,
+    plain: ArcSwap<Sent>,
+    gzip: ArcSwapOption<Sent>,
+    failures: AtomicU32,
+    retry_at: AtomicU64,
+}
+
+/// Which requests a response that varies answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Variation {
+    /// The fields that `Vary` names.
+    pub(crate) names: Arc<[HeaderName]>,
+    /// The values of those fields in the request that brought the response.
+    pub(crate) selecting: Box<[u8]>,
+}
+
+/// The moments at which a stored response changes its standing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Life {
+    /// When the response was received.
+    pub(crate) received: Timestamp,
+    /// How old it was then, in milliseconds (RFC 9111 §4.2.3 `corrected_initial_age`).
+    pub(crate) initial_age: u64,
+    /// From here on it is stale.
+    pub(crate) fresh_until: Timestamp,
+    /// From here on a reader starts a refresh although it is fresh; `NEVER` when not wanted.
+    pub(crate) refresh_from: Timestamp,
+    /// Until here a stale response is served at once while it is refreshed (RFC 5861 §3).
+    pub(crate) revalidate_until: Timestamp,
+    /// Until here it is served when the handler fails (RFC 5861 §4).
+    pub(crate) error_until: Timestamp,
+    /// From here on it is of no use to anybody, validation included.
+    pub(crate) gone_at: Timestamp,
+}
+
+impl Life {
+    /// Returns how old the response is, in milliseconds (RFC 9111 §4.2.3 `current_age`).
+    pub(crate) fn age(&self, now: Timestamp) -> u64 {
+        let resident = now.as_millis().saturating_sub(self.received.as_millis());
+        self.initial_age.saturating_add(resident)
+    }
+
+    /// Returns how many seconds of freshness are left, less than zero when it is stale.
+    ///
+    /// It is the lifetime less the age, both in whole seconds, so that it changes when `Age` does.
+    pub(crate) fn ttl(&self, now: Timestamp) -> i64 {
+        let span = self
+            .fresh_until
+            .as_millis()
+            .saturating_sub(self.received.as_millis());
+        let seconds = |millis: u64| i64::try_from(millis / 1000).unwrap_or(i64::MAX);
+        seconds(span.saturating_add(self.initial_age)).saturating_sub(seconds(self.age(now)))
+    }
+}
+
+/// In which form an entry's bytes go out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// As the handler sent them.
+    Plain,
+    /// As larder compressed them.
+    Gzip,
+}
+
+/// The field by which caches say what they did (RFC 9211).
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// A header map as it was last sent, and the answers to which it may be sent again.
+#[derive(Debug)]
+struct Sent {
+    headers: HeaderMap,
+    stamp: u64,
+}
+
+/// What is handed to [`Head::new`].
+#[derive(Debug)]
+pub(crate) struct HeadParts {
+    pub(crate) key: Key,
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) life: Life,
+    pub(crate) seal: Seal,
+    pub(crate) tags: Box<[Arc<str>]>,
+    pub(crate) variation: Option<Variation>,
+    pub(crate) reuse: ReuseFlags,
+    pub(crate) negotiated: bool,
+}
+
+impl Head {
+    /// A stamp that no answer has, for maps that were not yet sent.
+    const UNSENT: u64 = u64::MAX;
+
+    /// Returns the head of a response with the end-to-end fields `headers` of the handler.
+    pub(crate) fn new(parts: HeadParts) -> Self {
+        let mut headers = parts.headers;
+        // The length is the body's to say: it depends on the form in which it goes out.
+        headers.remove(header::CONTENT_LENGTH);
+        headers.insert(header::AGE, HeaderValue::from_static("0"));
+        let inherited_status = joined(&headers, &CACHE_STATUS);
+        headers.remove(&CACHE_STATUS);
+        Self {
+            key: parts.key,
+            status: parts.status,
+            life: parts.life,
+            seal: parts.seal,
+            tags: parts.tags,
+            variation: parts.variation,
+            reuse: parts.reuse,
+            negotiated: parts.negotiated,
+            inherited_status,
+            plain: ArcSwap::from_pointee(Sent {
+                headers,
+                stamp: Self::UNSENT,
+            }),
+            gzip: ArcSwapOption::empty(),
+            failures: AtomicU32::new(0),
+            retry_at: AtomicU64::new(0),
+        }
+    }
+
+    /// Returns the fields as the handler sent them, without `Age` and our `Cache-Status` member.
+    pub(crate) fn headers(&self) -> HeaderMap {
+        let mut headers = self.plain.load().headers.clone();
+        headers.remove(header::AGE);
+        match &self.inherited_status {
+            Some(inherited) => headers.insert(CACHE_STATUS, inherited.clone()),
+            None => headers.remove(&CACHE_STATUS),
+        };
+        headers
+    }
+
+    /// Returns one field as the handler sent it. Not for `Age` and `Cache-Status`.
+    pub(crate) fn field(&self, name: &HeaderName) -> Option<HeaderValue> {
+        self.plain.load().headers.get(name).cloned()
+    }
+
+    /// Looks at the fields without copying them; `Age` and `Cache-Status` may be there or not.
+    pub(crate) fn with_fields<T>(&self, look: impl FnOnce(&HeaderMap) -> T) -> T {
+        look(&self.plain.load().headers)
+    }
+
+    /// Returns the fields of a plain hit: all hits of one second of `Age` share their values.
+    ///
+    /// `status` makes our `Cache-Status` member from the seconds of freshness left.
+    pub(crate) fn hit_fields(
+        &self,
+        form: Form,
+        now: Timestamp,
+        status: impl FnOnce(i64) -> Option<HeaderValue>,
+    ) -> HeaderMap {
+        let stamp = self.life.age(now) / 1000;
+        match form {
+            Form::Plain => {
+                let sent = self.plain.load();
+                if sent.stamp == stamp {
+                    return sent.headers.clone();
+                }
+            }
+            Form::Gzip => {
+                if let Some(sent) = &*self.gzip.load()
+                    && sent.stamp == stamp
+                {
+                    return sent.headers.clone();
+                }
+            }
+        }
+        let headers = self.fields(form, now, status(self.life.ttl(now)));
+        let sent = Arc::new(Sent {
+            headers: headers.clone(),
+            stamp,
+        });
+        match form {
+            Form::Plain => self.plain.store(sent),
+            Form::Gzip => self.gzip.store(Some(sent)),
+        }
+        headers
+    }
+
+    /// Returns the fields of any answer made of this response, with `member` as our `Cache-Status`.
+    pub(crate) fn fields(
+        &self,
+        form: Form,
+        now: Timestamp,
+        member: Option<HeaderValue>,
+    ) -> HeaderMap {
+        let mut headers = self.plain.load().headers.clone();
+        headers.insert(header::AGE, HeaderValue::from(self.life.age(now) / 1000));
+        match (&self.inherited_status, member) {
+            (inherited, Some(member)) => {
+                headers.insert(CACHE_STATUS, added(inherited.as_ref(), member));
+            }
+            (Some(inherited), None) => {
+                headers.insert(CACHE_STATUS, inherited.clone());
+            }
+            (None, None) => {
+                headers.remove(&CACHE_STATUS);
+            }
+        }
+        if form == Form::Gzip {
+            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            if let Some(weak) = headers.get(header::ETAG).and_then(weakened) {
+                headers.insert(header::ETAG, weak);
+            }
+        }
+        headers
+    }
+
+    /// Says whether a refresh may be tried, or is put off because the last ones failed.
+    pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
+        now.as_millis() >= self.retry_at.load(Ordering::Relaxed)
+    }
+
+    /// Puts the next refresh off after a failed one: one second, doubling up to thirty.
+    pub(crate) fn put_off(&self, now: Timestamp) {
+        const LONGEST: u64 = 30_000;
+        let doublings = self.failures.fetch_add(1, Ordering::Relaxed).min(5);
+        let wait = (1000 << doublings).min(LONGEST);
+        self.retry_at
+            .store(now.as_millis().saturating_add(wait), Ordering::Relaxed);
+    }
+}
+
+/// Returns the weak form of a strong entity tag, by which larder's own coding of a body is told
+/// from the handler's (RFC 9110 §8.8.3.3). `None` if it is weak already.
+fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
+    if tag.as_bytes().starts_with(b"W/") {
+        return None;
+    }
+    let weak = [b"W/", tag.as_bytes()].concat();
+    HeaderValue::from_bytes(&weak).ok()
+}
+
+/// Returns all lines of a list field as one.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?.clone();
+    Some(lines.fold(first, |all, line| added(Some(&all), line.clone())))
+}
+
+/// Returns `member` behind what is there already.
+fn added(before: Option<&HeaderValue>, member: HeaderValue) -> HeaderValue {
+    let Some(before) = before else { return member };
+    let all = [before.as_bytes(), b", ", member.as_bytes()].concat();
+    HeaderValue::from_bytes(&all).unwrap_or(member)
+}

@@ -1,0 +1,262 @@
+//! The table of flights in progress.
+
+use std::{
+    collections::{HashMap, hash_map::Entry as Slot},
+    hash::{BuildHasher, RandomState},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use tokio::sync::{Semaphore, watch};
+
+use crate::{entry::Seal, key::Key};
+
+/// How many independent parts the table has. Misses of different keys rarely meet in one.
+const SHARDS: usize = 32;
+
+/// How many handler runs may be joined at a time. Above it requests go to their handlers alone:
+/// the origin's load is then what it would be without larder, and the table stays bounded.
+const MAX_FLIGHTS: usize = 65_536;
+
+/// How many requests may wait for one run. Above it they go to their handlers alone.
+const MAX_FOLLOWERS: usize = 10_000;
+
+/// How many requests of one key may run at a time once they have waited in vain.
+const MAX_STRAGGLERS: usize = 8;
+
+/// How a flight went, as far as it has gone.
+#[derive(Debug)]
+pub(crate) enum Landing<D, L> {
+    /// The handler has not answered yet, or its answer is kept back until it is known to fit.
+    Flying,
+    /// The handler has answered and the body is on its way.
+    Streaming(D),
+    /// The response is complete.
+    Landed(L),
+    /// The response may not be shared.
+    Declined,
+    /// The service returned an error.
+    Failed,
+    /// The run panicked or was ended.
+    Lost,
+}
+
+impl<D: Clone, L: Clone> Clone for Landing<D, L> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Flying => Self::Flying,
+            Self::Streaming(draft) => Self::Streaming(draft.clone()),
+            Self::Landed(entry) => Self::Landed(entry.clone()),
+            Self::Declined => Self::Declined,
+            Self::Failed => Self::Failed,
+            Self::Lost => Self::Lost,
+        }
+    }
+}
+
+/// One handler run that others may join.
+#[derive(Debug)]
+pub(crate) struct Flight<D, L> {
+    /// Where the run stands in the order of invalidations, with the targets known before it.
+    pub(crate) seal: Seal,
+    landing: watch::Sender<Landing<D, L>>,
+    followers: AtomicUsize,
+    stragglers: Semaphore,
+}
+
+/// The flights of one handle. `D` is shared while a body streams, `L` once it is complete.
+#[derive(Debug)]
+pub(crate) struct Flights<D, L> {
+    shards: [Mutex<HashMap<Key, Arc<Flight<D, L>>>>; SHARDS],
+    hasher: RandomState,
+    count: AtomicUsize,
+}
+
+/// The part that a request plays for a key.
+#[derive(Debug)]
+pub(crate) enum Join<D, L> {
+    Lead(Leader<D, L>),
+    Follow(Follower<D, L>),
+    /// Too many already; run alone.
+    Full,
+}
+
+impl<D, L> Flights<D, L> {
+    pub(crate) fn new() -> Self {
+        Self {
+            shards: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            count: AtomicUsize::new(0),
+        }
+    }
+
+    /// Joins the flight of `key` if there is one that `usable` accepts; else leads a new one, sealed
+    /// by `seal`, which takes the place of any other.
+    pub(crate) fn join(
+        self: &Arc<Self>,
+        key: &Key,
+        usable: impl FnOnce(&Flight<D, L>) -> bool,
+        seal: impl FnOnce() -> Seal,
+    ) -> Join<D, L> {
+        let mut shard = self.shard(key);
+        if let Some(flight) = shard.get(key)
+            && usable(flight)
+        {
+            return Follower::of(flight).map_or(Join::Full, Join::Follow);
+        }
+        if self.count.load(Ordering::Relaxed) >= MAX_FLIGHTS {
+            return Join::Full;
+        }
+        let flight = Arc::new(Flight {
+            seal: seal(),
+            landing: watch::Sender::new(Landing::Flying),
+            followers: AtomicUsize::new(0),
+            stragglers: Semaphore::new(MAX_STRAGGLERS),
+        });
+        if shard.insert(key.clone(), Arc::clone(&flight)).is_none() {
+            self.count.fetch_add(1, Ordering::Relaxed);
+        }
+        drop(shard);
+        Join::Lead(Leader {
+            table: Arc::clone(self),
+            key: key.clone(),
+            flight,
+            landed: false,
+        })
+    }
+
+    /// Leads a new flight of `key` unless there is one already.
+    pub(crate) fn lead(
+        self: &Arc<Self>,
+        key: &Key,
+        usable: impl FnOnce(&Flight<D, L>) -> bool,
+        seal: impl FnOnce() -> Seal,
+    ) -> Option<Leader<D, L>> {
+        match self.join(key, usable, seal) {
+            Join::Lead(leader) => Some(leader),
+            Join::Follow(_) | Join::Full => None,
+        }
+    }
+
+    /// Returns how many flights are on the table.
+    pub(crate) fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Arc<Flight<D, L>>>> {
+        let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+        let shard = self.shards.get(at).unwrap_or(&self.shards[0]);
+        shard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right and the duty to say how a flight went.
+#[derive(Debug)]
+pub(crate) struct Leader<D, L> {
+    table: Arc<Flights<D, L>>,
+    key: Key,
+    flight: Arc<Flight<D, L>>,
+    landed: bool,
+}
+
+impl<D, L> Leader<D, L> {
+    pub(crate) fn flight(&self) -> &Flight<D, L> {
+        &self.flight
+    }
+
+    pub(crate) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Lets the followers stream along; the flight stays on the table.
+    pub(crate) fn stream(&self, draft: D) {
+        self.flight.landing.send_replace(Landing::Streaming(draft));
+    }
+
+    /// Ends the flight with `landing`.
+    pub(crate) fn land(mut self, landing: Landing<D, L>) {
+        self.finish(landing);
+    }
+
+    /// Takes the flight off the table, so that the next request leads again; it may still land.
+    pub(crate) fn leave_table(&self) {
+        let mut shard = self.table.shard(&self.key);
+        if let Slot::Occupied(slot) = shard.entry(self.key.clone())
+            && Arc::ptr_eq(slot.get(), &self.flight)
+        {
+            slot.remove();
+            self.table.count.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    fn finish(&mut self, landing: Landing<D, L>) {
+        self.landed = true;
+        self.leave_table();
+        self.flight.landing.send_replace(landing);
+    }
+}
+
+impl<D, L> Drop for Leader<D, L> {
+    fn drop(&mut self) {
+        if !self.landed {
+            self.finish(Landing::Lost);
+        }
+    }
+}
+
+/// A request that waits for another one's handler run.
+#[derive(Debug)]
+pub(crate) struct Follower<D, L> {
+    flight: Arc<Flight<D, L>>,
+    landing: watch::Receiver<Landing<D, L>>,
+}
+
+impl<D, L> Follower<D, L> {
+    fn of(flight: &Arc<Flight<D, L>>) -> Option<Self> {
+        if flight.followers.fetch_add(1, Ordering::Relaxed) >= MAX_FOLLOWERS {
+            flight.followers.fetch_sub(1, Ordering::Relaxed);
+            return None;
+        }
+        Some(Self {
+            flight: Arc::clone(flight),
+            landing: flight.landing.subscribe(),
+        })
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<D, L>> {
+        &self.flight
+    }
+
+    /// Waits until the run can be shared; with `complete`, until it is complete.
+    pub(crate) async fn wait(&mut self, complete: bool) -> Landing<D, L>
+    where
+        D: Clone,
+        L: Clone,
+    {
+        let ready = |landing: &Landing<D, L>| match landing {
+            Landing::Flying => false,
+            Landing::Streaming(_) => !complete,
+            Landing::Landed(_) | Landing::Declined | Landing::Failed | Landing::Lost => true,
+        };
+        match self.landing.wait_for(ready).await {
+            Ok(landing) => landing.clone(),
+            // The sender lives in the flight that this follower holds: it can not be gone.
+            Err(_) => Landing::Lost,
+        }
+    }
+
+    /// Waits for a place among the few of this key that may run on their own.
+    ///
+    /// `None` only if the places were closed, which they never are.
+    pub(crate) async fn straggle(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
+        self.flight.stragglers.acquire().await.ok()
+    }
+}
+
+impl<D, L> Drop for Follower<D, L> {
+    fn drop(&mut self) {
+        self.flight.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

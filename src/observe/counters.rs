@@ -1,0 +1,161 @@
+//! Counters that cost a hit one uncontended addition.
+
+use std::{
+    cell::Cell,
+    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
+};
+
+use super::Outcome;
+
+/// Something that is counted beside the outcomes of requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// A response was put into the store.
+    Stored,
+    /// A response could not be stored.
+    Declined,
+    /// A stored or just filled response was void because of an invalidation.
+    Fenced,
+    /// A target was stamped.
+    Invalidated,
+    /// A refresh in the background was started.
+    Refreshed,
+    /// A handler run for others ended in a panic, an error or a failure status.
+    Failed,
+    /// A tag that breaks the rules was left out.
+    TagRefused,
+}
+
+impl Event {
+    const COUNT: usize = 7;
+}
+
+/// How many independent sets of counters there are; threads are dealt out over them.
+///
+/// Eight is enough that two threads rarely share a cache line, and small enough to add up at will.
+const STRIPES: usize = 8;
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Stripe {
+    outcomes: [AtomicU64; Outcome::COUNT],
+    events: [AtomicU64; Event::COUNT],
+}
+
+/// The counters of one handle.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    stripes: [Stripe; STRIPES],
+}
+
+impl Counters {
+    #[inline]
+    pub(crate) fn count(&self, outcome: Outcome) {
+        if let Some(counter) = self.stripe().outcomes.get(outcome as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn note(&self, event: Event) {
+        if let Some(counter) = self.stripe().events.get(event as usize) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn stripe(&self) -> &Stripe {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
+        }
+        let mine = MINE.try_with(Cell::get).unwrap_or_default();
+        self.stripes.get(mine).unwrap_or(&self.stripes[0])
+    }
+
+    /// Adds the stripes up.
+    pub(crate) fn statistics(&self) -> Statistics {
+        let mut statistics = Statistics::default();
+        for stripe in &self.stripes {
+            for (sum, counter) in statistics.outcomes.iter_mut().zip(&stripe.outcomes) {
+                *sum += counter.load(Ordering::Relaxed);
+            }
+            for (sum, counter) in statistics.events.iter_mut().zip(&stripe.events) {
+                *sum += counter.load(Ordering::Relaxed);
+            }
+        }
+        statistics
+    }
+}
+
+/// What a handle has counted since it was built.
+///
+/// The numbers are read one after another while requests go on, so that a sum may be off by those
+/// that ended in between.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Statistics {
+    outcomes: [u64; Outcome::COUNT],
+    events: [u64; Event::COUNT],
+    /// Responses in the first tier.
+    pub entries: u64,
+    /// Bytes held by the first tier: keys, heads, bodies and the index.
+    pub bytes: u64,
+    /// Handler runs in progress that others could join.
+    pub flights: u64,
+}
+
+impl Statistics {
+    /// Returns how many requests ended so.
+    #[must_use]
+    pub fn requests(&self, outcome: Outcome) -> u64 {
+        self.outcomes
+            .get(outcome as usize)
+            .copied()
+            .unwrap_or_default()
+    }
+
+    fn events(&self, event: Event) -> u64 {
+        self.events.get(event as usize).copied().unwrap_or_default()
+    }
+
+    /// Returns how many responses were put into the store.
+    #[must_use]
+    pub fn stored(&self) -> u64 {
+        self.events(Event::Stored)
+    }
+
+    /// Returns how many responses of cacheable routes could not be stored.
+    #[must_use]
+    pub fn declined(&self) -> u64 {
+        self.events(Event::Declined)
+    }
+
+    /// Returns how many responses were void because of an invalidation when they were looked at.
+    #[must_use]
+    pub fn fenced(&self) -> u64 {
+        self.events(Event::Fenced)
+    }
+
+    /// Returns how many invalidations were made, each with all its targets counted as one.
+    #[must_use]
+    pub fn invalidations(&self) -> u64 {
+        self.events(Event::Invalidated)
+    }
+
+    /// Returns how many refreshes in the background were started.
+    #[must_use]
+    pub fn refreshes(&self) -> u64 {
+        self.events(Event::Refreshed)
+    }
+
+    /// Returns how many shared handler runs ended in a panic, an error or a failure status.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.events(Event::Failed)
+    }
+
+    /// Returns how many tags were left out because they break the rules for tags.
+    #[must_use]
+    pub fn refused_tags(&self) -> u64 {
+        self.events(Event::TagRefused)
+    }
+}
