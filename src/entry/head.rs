@@ -12,7 +12,7 @@ use std::sync::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
-use super::Seal;
+use super::{Seal, own};
 use crate::{clock::Timestamp, key::Key, semantics::reuse::ReuseFlags};
 
 /// Everything of a stored response but its body.
@@ -143,7 +143,7 @@ impl Head {
             negotiated: parts.negotiated,
             inherited_status,
             plain: ArcSwap::from_pointee(Sent {
-                headers,
+                headers: own(&headers),
                 stamp: Self::UNSENT,
             }),
             gzip: ArcSwapOption::empty(),
@@ -239,6 +239,11 @@ impl Head {
         headers
     }
 
+    /// Returns how long the handler's own `Cache-Status` is, in bytes; zero if there is none.
+    pub(super) fn inherited_length(&self) -> usize {
+        self.inherited_status.as_ref().map_or(0, HeaderValue::len)
+    }
+
     /// Says whether a refresh may be tried, or is put off because the last ones failed.
     pub(crate) fn may_retry(&self, now: Timestamp) -> bool {
         now.as_millis() >= self.retry_at.load(Ordering::Relaxed)
@@ -264,10 +269,10 @@ fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
     HeaderValue::from_bytes(&weak).ok()
 }
 
-/// Returns all lines of a list field as one.
+/// Returns all lines of a list field as one, in memory of its own.
 fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
     let mut lines = headers.get_all(name).iter();
-    let first = lines.next()?.clone();
+    let first = HeaderValue::from_bytes(lines.next()?.as_bytes()).ok()?;
     Some(lines.fold(first, |all, line| added(Some(&all), line.clone())))
 }
 

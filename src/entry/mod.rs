@@ -4,8 +4,13 @@
 //! wait for it; with its body it becomes an [`Entry`]. The same head goes on when the body is
 //! packed afterwards.
 
+pub(crate) mod compress;
 mod head;
+mod own;
+#[cfg(test)]
+pub(crate) mod samples;
 mod seal;
+mod weight;
 
 use std::{ops::Deref, sync::Arc};
 
@@ -14,7 +19,9 @@ use http::HeaderMap;
 
 pub(crate) use self::{
     head::{CACHE_STATUS, Form, Head, HeadParts, Life, Variation},
+    own::own,
     seal::{Position, Seal},
+    weight::block,
 };
 
 /// One stored response, decoded and ready to be served.
@@ -22,6 +29,7 @@ pub(crate) use self::{
 pub(crate) struct Entry {
     pub(crate) head: Arc<Head>,
     pub(crate) body: StoredBody,
+    /// Made by [`own`].
     pub(crate) trailers: Option<Box<HeaderMap>>,
 }
 
