@@ -18,6 +18,8 @@ mod observe;
 mod policy;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod semantics;
+#[allow(dead_code, unused_imports, reason = "the service room uses it")]
+mod store;
 mod sync;
 
 pub use self::{
