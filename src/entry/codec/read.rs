@@ -1,0 +1,322 @@
+//! Bytes to entries.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use super::{MAGIC, PREAMBLE, VERSION, flag, section};
+use crate::{
+    clock::Timestamp,
+    entry::{Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody, Variation, own},
+    error::{Error, ErrorKind},
+    key::Key,
+    policy::{Target, TargetId},
+    semantics::reuse::ReuseFlags,
+};
+
+/// How many lines a head or trailers may have. Servers allow about a hundred.
+const MOST_LINES: usize = 1024;
+
+/// What [`decode`] found.
+#[derive(Debug)]
+pub(crate) enum Decoded {
+    /// An entry, boxed to be as small as the other.
+    Entry(Box<Entry>),
+    /// Something that only newer versions can read; this is its format.
+    Newer(u8),
+}
+
+/// Reads an entry whose body is a slice of `input`.
+///
+/// # Errors
+///
+/// Fails if the input is not to the letter what [`encode`](super::encode) writes, in this version
+/// or an older one.
+pub(crate) fn decode(input: &Bytes) -> Result<Decoded, Error> {
+    let mut reader = Reader { rest: input };
+    if reader.take(MAGIC.len())? != MAGIC {
+        return Err(broken("does not begin as one"));
+    }
+    let version = reader.byte()?;
+    if version == 0 {
+        return Err(broken("has no version"));
+    }
+    if version > VERSION {
+        return Ok(Decoded::Newer(version));
+    }
+    let expected = u32::from_le_bytes(reader.array()?);
+    if crc32fast::hash(input.get(PREAMBLE..).unwrap_or_default()) != expected {
+        return Err(broken("does not match its checksum"));
+    }
+    let Some(fixed) = Fixed::read(&mut reader)? else {
+        return Ok(Decoded::Newer(version));
+    };
+    let sections = Sections::read(reader)?;
+    sections
+        .entry(&fixed, input)
+        .map(Box::new)
+        .map(Decoded::Entry)
+}
+
+/// Returns the error of an entry that can not be read.
+fn broken(why: &str) -> Error {
+    Error::new(
+        ErrorKind::Entry,
+        format!("stored entry {why}; treated as a miss"),
+    )
+}
+
+/// What is left of the input.
+#[derive(Clone, Copy)]
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Result<&'a [u8], Error> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(length)
+            .ok_or_else(|| broken("is cut off"))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Error> {
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk()
+            .ok_or_else(|| broken("is cut off"))?;
+        self.rest = rest;
+        Ok(*taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Error> {
+        self.array().map(|[byte]| byte)
+    }
+
+    fn number(&mut self) -> Result<u64, Error> {
+        self.array().map(u64::from_le_bytes)
+    }
+
+    fn moment(&mut self) -> Result<Timestamp, Error> {
+        self.number().map(Timestamp::from_millis)
+    }
+
+    /// Takes what a length in four bytes announces.
+    fn sized(&mut self) -> Result<&'a [u8], Error> {
+        let length = u32::from_le_bytes(self.array()?);
+        self.take(usize::try_from(length).map_err(|_| broken("is cut off"))?)
+    }
+
+    /// Takes what a length in two bytes announces.
+    fn short(&mut self) -> Result<&'a [u8], Error> {
+        let length = u16::from_le_bytes(self.array()?);
+        self.take(usize::from(length))
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.rest.is_empty()
+    }
+}
+
+/// What stands at the same place in every entry.
+struct Fixed {
+    coding: Coding,
+    flags: u8,
+    status: StatusCode,
+    life: Life,
+    position: Position,
+    length: u64,
+}
+
+impl Fixed {
+    /// Returns none if there is a flag that only newer versions know.
+    fn read(reader: &mut Reader<'_>) -> Result<Option<Self>, Error> {
+        let coding = match reader.byte()? {
+            0 => Coding::Identity,
+            1 => Coding::Gzip,
+            2 => Coding::Lz4,
+            _ => return Ok(None),
+        };
+        let flags = reader.byte()?;
+        if flags & !flag::ALL != 0 {
+            return Ok(None);
+        }
+        let status = u16::from_le_bytes(reader.array()?);
+        let status = StatusCode::from_u16(status).map_err(|_| broken("has no status"))?;
+        let life = Life {
+            received: reader.moment()?,
+            initial_age: reader.number()?,
+            fresh_until: reader.moment()?,
+            refresh_from: reader.moment()?,
+            revalidate_until: reader.moment()?,
+            error_until: reader.moment()?,
+            gone_at: reader.moment()?,
+        };
+        let position = Position {
+            epoch: reader.number()?,
+            sequence: reader.number()?,
+            local: 0,
+        };
+        Ok(Some(Self {
+            coding,
+            flags,
+            status,
+            life,
+            position,
+            length: reader.number()?,
+        }))
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags & flag != 0
+    }
+}
+
+/// The sections, as they stand in the input.
+#[derive(Default)]
+struct Sections<'a> {
+    key: Option<&'a [u8]>,
+    variation: Option<&'a [u8]>,
+    fields: Option<&'a [u8]>,
+    trailers: Option<&'a [u8]>,
+    tags: Option<&'a [u8]>,
+    authority: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    query: Option<&'a [u8]>,
+    route: Option<&'a [u8]>,
+    body: Option<&'a [u8]>,
+}
+
+impl<'a> Sections<'a> {
+    /// Reads up to the body, which must be the last.
+    fn read(mut reader: Reader<'a>) -> Result<Self, Error> {
+        let mut all = Self::default();
+        while all.body.is_none() {
+            let kind = reader.byte()?;
+            let content = reader.sized()?;
+            let place = match kind {
+                section::KEY => &mut all.key,
+                section::VARIATION => &mut all.variation,
+                section::FIELDS => &mut all.fields,
+                section::TRAILERS => &mut all.trailers,
+                section::TAGS => &mut all.tags,
+                section::AUTHORITY => &mut all.authority,
+                section::PATH => &mut all.path,
+                section::QUERY => &mut all.query,
+                section::ROUTE => &mut all.route,
+                section::BODY => &mut all.body,
+                _ => continue,
+            };
+            if place.replace(content).is_some() {
+                return Err(broken("has a section twice"));
+            }
+        }
+        if reader.is_at_end() {
+            Ok(all)
+        } else {
+            Err(broken("goes on after its body"))
+        }
+    }
+
+    fn entry(&self, fixed: &Fixed, input: &Bytes) -> Result<Entry, Error> {
+        let body = present(self.body)?;
+        if fixed.coding == Coding::Identity && u64::try_from(body.len()) != Ok(fixed.length) {
+            return Err(broken("has a body that is not as long as it says"));
+        }
+        let tags = self.tags.map(tags).transpose()?.unwrap_or_default();
+        let head = Head::new(HeadParts {
+            key: Key::from(present(self.key)?),
+            status: fixed.status,
+            headers: fields(present(self.fields)?)?,
+            life: fixed.life,
+            seal: Seal::new(fixed.position, self.targets(&tags)?),
+            tags: tags.into(),
+            variation: self.variation.map(variation).transpose()?,
+            reuse: ReuseFlags {
+                no_cache: fixed.has(flag::NO_CACHE),
+                must_revalidate: fixed.has(flag::MUST_REVALIDATE),
+                immutable: fixed.has(flag::IMMUTABLE),
+            },
+            negotiated: fixed.has(flag::NEGOTIATED),
+        });
+        let trailers = self.trailers.map(fields).transpose()?;
+        Ok(Entry {
+            head: Arc::new(head),
+            body: StoredBody {
+                bytes: input.slice_ref(body),
+                coding: fixed.coding,
+                length: fixed.length,
+            },
+            trailers: trailers.map(|trailers| Box::new(own(&trailers))),
+        })
+    }
+
+    /// Makes the targets from where the request went, and from the tags.
+    fn targets(&self, tags: &[Arc<str>]) -> Result<Vec<TargetId>, Error> {
+        let mut targets = Vec::new();
+        TargetId::of_request(
+            text(present(self.authority)?)?,
+            text(present(self.path)?)?,
+            self.query.map(text).transpose()?,
+            self.route.map(text).transpose()?,
+            &mut targets,
+        );
+        targets.extend(tags.iter().map(|tag| Target::tag(tag).id()));
+        Ok(targets)
+    }
+}
+
+fn present(section: Option<&[u8]>) -> Result<&[u8], Error> {
+    section.ok_or_else(|| broken("lacks a section"))
+}
+
+fn text(bytes: &[u8]) -> Result<&str, Error> {
+    str::from_utf8(bytes).map_err(|_| broken("has a text that is none"))
+}
+
+fn tags(section: &[u8]) -> Result<Vec<Arc<str>>, Error> {
+    let mut reader = Reader { rest: section };
+    let mut tags = Vec::new();
+    while !reader.is_at_end() {
+        tags.push(text(reader.short()?)?.into());
+    }
+    Ok(tags)
+}
+
+fn variation(section: &[u8]) -> Result<Variation, Error> {
+    let mut reader = Reader { rest: section };
+    let selecting = reader.sized()?.into();
+    let mut names = Vec::new();
+    while !reader.is_at_end() {
+        names.push(name(reader.short()?)?);
+    }
+    Ok(Variation {
+        names: names.into(),
+        selecting,
+    })
+}
+
+fn name(bytes: &[u8]) -> Result<HeaderName, Error> {
+    HeaderName::from_bytes(bytes).map_err(|_| broken("has a field name that is none"))
+}
+
+fn fields(section: &[u8]) -> Result<HeaderMap, Error> {
+    let mut reader = Reader { rest: section };
+    let mut headers = HeaderMap::new();
+    while !reader.is_at_end() {
+        if headers.len() == MOST_LINES {
+            return Err(broken("has too many fields"));
+        }
+        let sensitive = reader.byte()? & 1 != 0;
+        let name = name(reader.short()?)?;
+        // A line end in a value would let it pass for two fields; this refuses it.
+        let mut value = HeaderValue::from_bytes(reader.sized()?)
+            .map_err(|_| broken("has a field value that is none"))?;
+        value.set_sensitive(sensitive);
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
