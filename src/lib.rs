@@ -10,6 +10,8 @@ mod error;
 mod fence;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod flight;
+mod handle;
+mod invalidate;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod key;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
@@ -18,6 +20,7 @@ mod observe;
 mod policy;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod semantics;
+mod service;
 #[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod store;
 mod sync;
@@ -25,9 +28,12 @@ mod sync;
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},
     error::{Error, ErrorKind},
+    handle::{Larder, LarderBuilder},
+    invalidate::Ack,
     observe::{Outcome, Statistics},
     policy::{
         CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
         hours, mins, secs,
     },
+    service::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture, SwrLayer},
 };

@@ -152,6 +152,23 @@ impl Head {
         }
     }
 
+    /// Returns this head as that of a response that confirmed `old`: it belongs to all that either
+    /// belongs to, and answers the requests that the old one did.
+    pub(crate) fn renewing(mut self, old: &Self) -> Self {
+        let mut targets = self.seal.targets.to_vec();
+        targets.extend_from_slice(&old.seal.targets);
+        targets.sort_unstable();
+        targets.dedup();
+        let mut tags = self.tags.to_vec();
+        tags.extend_from_slice(&old.tags);
+        tags.sort_unstable();
+        tags.dedup();
+        self.seal = Seal::new(self.seal.position, targets);
+        self.tags = tags.into();
+        self.variation.clone_from(&old.variation);
+        self
+    }
+
     /// Returns the fields as the handler sent them, without `Age` and our `Cache-Status` member.
     pub(crate) fn headers(&self) -> HeaderMap {
         let mut headers = self.plain.load().headers.clone();

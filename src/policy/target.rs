@@ -77,6 +77,13 @@ impl Target {
         Self::Tag(tag::fitted(tag).into())
     }
 
+    /// Returns the target of a cache group of one origin (RFC 9875 §2).
+    ///
+    /// It is a tag that nobody else can write, since tags have no control characters.
+    pub(crate) fn group(authority: &str, group: &str) -> Self {
+        Self::Tag(format!("\u{1}{authority}\u{1}{group}").into())
+    }
+
     /// Returns the target of a route pattern.
     #[must_use]
     pub fn route(pattern: &str) -> Self {

@@ -1,0 +1,168 @@
+//! The settings of a handle.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize},
+};
+
+use tokio::sync::Semaphore;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{Core, Larder};
+use crate::{
+    clock::{Clock, SystemClock},
+    error::{Error, ErrorKind},
+    fence::Fence,
+    flight::Flights,
+    observe::Counters,
+    semantics::cache_status::Name,
+    store::Memory,
+};
+
+/// The first tier's size if none is set: 64 MiB.
+const DEFAULT_MEMORY: u64 = 64 << 20;
+
+/// The longest body that is stored if no other limit is set: 8 MiB.
+const DEFAULT_MAX_BODY: u64 = 8 << 20;
+
+/// The longest namespace, in bytes: it stands in every key.
+const MAX_NAMESPACE: usize = 64;
+
+/// Builds a [`Larder`].
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), larder::Error> {
+/// let larder = larder::Larder::builder()
+///     .memory_bytes(256 << 20)
+///     .max_body(4 << 20)
+///     .namespace("shop")
+///     .build()
+///     .await?;
+/// # drop(larder);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct LarderBuilder {
+    memory: u64,
+    max_body: u64,
+    namespace: String,
+    name: String,
+    cache_status: bool,
+    clock: Arc<dyn Clock>,
+}
+
+impl LarderBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            memory: DEFAULT_MEMORY,
+            max_body: DEFAULT_MAX_BODY,
+            namespace: "larder".to_owned(),
+            name: "larder".to_owned(),
+            cache_status: true,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    /// Sets how many bytes the first tier may take: keys, heads, bodies and its index. Default:
+    /// 64 MiB.
+    pub fn memory_bytes(mut self, bytes: u64) -> Self {
+        self.memory = bytes;
+        self
+    }
+
+    /// Sets the longest body in bytes that is stored. Default: 8 MiB. A policy may set less.
+    ///
+    /// A longer one streams through. The memory has to have room for about four such bodies.
+    pub fn max_body(mut self, bytes: u64) -> Self {
+        self.max_body = bytes;
+        self
+    }
+
+    /// Sets the namespace, which stands in every key. Default: `larder`.
+    pub fn namespace(mut self, namespace: &str) -> Self {
+        namespace.clone_into(&mut self.namespace);
+        self
+    }
+
+    /// Sets the name by which this cache calls itself in `Cache-Status` (RFC 9211 §2). Default:
+    /// `larder`.
+    pub fn name(mut self, name: &str) -> Self {
+        name.clone_into(&mut self.name);
+        self
+    }
+
+    /// Says whether responses tell in a `Cache-Status` field (RFC 9211) what was done. Default: yes.
+    pub fn cache_status(mut self, on: bool) -> Self {
+        self.cache_status = on;
+        self
+    }
+
+    /// Sets the clock, for tests that move the time.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Builds the handle. Waits for nothing today; it is asynchronous because other tiers will need
+    /// a runtime.
+    ///
+    /// # Errors
+    ///
+    /// Fails if a setting can not work: a namespace that is empty, longer than 64 bytes or has other
+    /// characters than letters, digits, `-`, `_` and `.`; a name that a structured field can not
+    /// carry; a memory that can not hold a body of the length allowed.
+    pub async fn build(self) -> Result<Larder, Error> {
+        check_namespace(&self.namespace)?;
+        let name = Name::new(&self.name).ok_or_else(|| {
+            let message = format!(
+                "name `{}` can not stand in Cache-Status; use printable ASCII characters",
+                self.name.escape_debug()
+            );
+            Error::new(ErrorKind::Configuration, message)
+        })?;
+        if self.max_body == 0 {
+            let message = "max_body of 0 bytes would store nothing; leave the layer out instead";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        let core = Core {
+            store: Memory::new(self.memory, self.max_body)?,
+            clock: self.clock,
+            fence: Fence::new(),
+            flights: Arc::new(Flights::new()),
+            counters: Counters::default(),
+            namespace: self.namespace.into(),
+            name: self.cache_status.then_some(name),
+            max_body: self.max_body,
+            // As much again as what is stored: fills in progress are what will be stored next.
+            max_buffered: self.memory.max(self.max_body),
+            buffered: AtomicU64::new(0),
+            layers: AtomicUsize::new(0),
+            packers: Semaphore::new(packers()),
+            tasks: TaskTracker::new(),
+            stop: CancellationToken::new(),
+        };
+        Ok(Larder {
+            core: Arc::new(core),
+        })
+    }
+}
+
+fn check_namespace(namespace: &str) -> Result<(), Error> {
+    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !namespace.is_empty() && namespace.len() <= MAX_NAMESPACE && namespace.chars().all(good) {
+        return Ok(());
+    }
+    let message = format!(
+        "namespace `{}` is not good; use 1 to {MAX_NAMESPACE} letters, digits, `-`, `_` or `.`",
+        namespace.escape_debug()
+    );
+    Err(Error::new(ErrorKind::Configuration, message))
+}
+
+/// Half of the cores, at least one.
+fn packers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 2).max(1))
+}

@@ -1,0 +1,136 @@
+//! What all parts of one cache share.
+
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use tokio::{runtime::Handle, sync::Semaphore};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock::Clock,
+    entry::{Entry, Head, Position, Seal},
+    fence::{Fence, Mode, Verdict},
+    flight::{Flights, SharedBody},
+    invalidate::Ack,
+    observe::{Counters, Event, Statistics},
+    policy::{Target, TargetId},
+    semantics::cache_status::Name,
+    store::Memory,
+};
+
+/// A response on its way: what followers of a flight stream along.
+#[derive(Clone, Debug)]
+pub(crate) struct Draft {
+    pub(crate) head: Arc<Head>,
+    pub(crate) body: Arc<SharedBody>,
+    /// The length of the body, where it is known.
+    pub(crate) length: Option<u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Memory,
+    pub(crate) fence: Fence,
+    pub(crate) flights: Arc<Flights<Draft, Arc<Entry>>>,
+    pub(crate) counters: Counters,
+    pub(crate) namespace: Box<str>,
+    /// The name in `Cache-Status`; none if the field is not wanted.
+    pub(crate) name: Option<Name>,
+    pub(crate) max_body: u64,
+    /// How many bytes the bodies of running fills may take together.
+    pub(crate) max_buffered: u64,
+    pub(crate) buffered: AtomicU64,
+    /// How many layers there are. With more than one, responses are marked for the outer ones.
+    pub(crate) layers: AtomicUsize,
+    /// How many bodies may be compressed at a time off the async threads: one for each core would
+    /// leave none for requests.
+    pub(crate) packers: Semaphore,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) stop: CancellationToken,
+}
+
+impl Core {
+    /// Stamps `targets` and says that it was seen everywhere.
+    pub(crate) fn invalidate(&self, targets: impl IntoIterator<Item = Target>, soft: bool) -> Ack {
+        let ids: Vec<TargetId> = targets.into_iter().map(|target| target.id()).collect();
+        self.stamp(&ids, soft)
+    }
+
+    pub(crate) fn stamp(&self, ids: &[TargetId], soft: bool) -> Ack {
+        if !ids.is_empty() {
+            let mode = if soft {
+                Mode::Soft(self.clock.now())
+            } else {
+                Mode::Hard
+            };
+            self.fence.stamp_local(ids, mode);
+            self.counters.note(Event::Invalidated);
+        }
+        Ack::Global
+    }
+
+    pub(crate) fn position(&self) -> Position {
+        self.fence.position()
+    }
+
+    /// Returns whether what is sealed so may not be served any more.
+    pub(crate) fn is_dead(&self, seal: &Seal) -> bool {
+        matches!(self.fence.judge(seal), Verdict::Dead(_))
+    }
+
+    pub(crate) fn statistics(&self) -> Statistics {
+        let mut statistics = self.counters.statistics();
+        statistics.entries = u64::try_from(self.store.len()).unwrap_or(u64::MAX);
+        statistics.bytes = self.store.weight();
+        statistics.flights = u64::try_from(self.flights.len()).unwrap_or(u64::MAX);
+        statistics
+    }
+
+    /// Says whether work can be left to a task: there is a runtime, and no shutdown has begun.
+    pub(crate) fn has_background(&self) -> bool {
+        !self.tasks.is_closed() && Handle::try_current().is_ok()
+    }
+
+    /// Runs `work` in a task that [`shutdown`](super::Larder::shutdown) waits for and then ends.
+    ///
+    /// Only to be called where [`has_background`](Self::has_background) holds.
+    pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
+        let stop = self.stop.clone();
+        let work = in_span(work);
+        self.tasks.spawn(async move {
+            // Whether it ended by itself or was stopped: what it holds says so on its way out.
+            let _ = stop.run_until_cancelled(work).await;
+        });
+    }
+
+    /// Takes room for a piece of a body that is being filled, if there is any.
+    pub(crate) fn reserve(&self, bytes: u64) -> bool {
+        let before = self.buffered.fetch_add(bytes, Ordering::Relaxed);
+        if before.saturating_add(bytes) <= self.max_buffered {
+            return true;
+        }
+        self.release(bytes);
+        false
+    }
+
+    pub(crate) fn release(&self, bytes: u64) {
+        self.buffered.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Keeps the caller's span around work that goes on without it.
+#[cfg(feature = "tracing")]
+fn in_span<F: Future>(work: F) -> impl Future<Output = F::Output> {
+    tracing::Instrument::in_current_span(work)
+}
+
+#[cfg(not(feature = "tracing"))]
+fn in_span<F: Future>(work: F) -> F {
+    work
+}

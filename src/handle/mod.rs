@@ -1,0 +1,121 @@
+//! The one handle that layers, routes and background work share.
+
+mod builder;
+mod core;
+
+use std::{sync::Arc, time::Duration};
+
+pub use self::builder::LarderBuilder;
+pub(crate) use self::core::{Core, Draft};
+use crate::{
+    invalidate::Ack,
+    observe::{Event, Statistics},
+    policy::Target,
+};
+
+/// The cache itself: its store, its flights, its fence and its counters.
+///
+/// Cheap to clone; all clones are one cache. Layers hold a clone, so that dropping a layer, or this
+/// handle, ends nothing: [`shutdown`](Self::shutdown) does.
+///
+/// ```
+/// use larder::{Larder, Target};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), larder::Error> {
+/// let larder = Larder::builder().memory_bytes(64 << 20).build().await?;
+/// larder.invalidate([Target::tag("product:7")]).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Larder {
+    core: Arc<Core>,
+}
+
+impl Larder {
+    /// Returns a builder with the default settings.
+    pub fn builder() -> LarderBuilder {
+        LarderBuilder::new()
+    }
+
+    pub(crate) fn core(&self) -> &Arc<Core> {
+        &self.core
+    }
+
+    /// Invalidates everything that belongs to one of `targets`: it is never served again.
+    ///
+    /// When the future is ready, no request that arrives later gets an answer whose handler run
+    /// began before. Nothing is searched or removed: the cost does not depend on how many responses
+    /// there are. The future need not be awaited for the effect, but dropping it before its first
+    /// poll does nothing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), larder::Error> {
+    /// # let larder = larder::Larder::builder().build().await?;
+    /// use larder::{Ack, Target};
+    ///
+    /// let ack = larder
+    ///     .invalidate([Target::tag("product:7"), Target::prefix(None, "/reports")])
+    ///     .await;
+    /// assert_eq!(ack, Ack::Global);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn invalidate(&self, targets: impl IntoIterator<Item = Target>) -> Ack {
+        self.core.invalidate(targets, false)
+    }
+
+    /// Makes everything that belongs to one of `targets` stale from now on.
+    ///
+    /// Responses with a `stale-while-revalidate` or `stale-if-error` window may still be served
+    /// within it, counted from now. Where that is not wanted, use [`invalidate`](Self::invalidate).
+    pub async fn invalidate_soft(&self, targets: impl IntoIterator<Item = Target>) -> Ack {
+        self.core.invalidate(targets, true)
+    }
+
+    /// Invalidates everything that carries the tag.
+    pub async fn invalidate_tag(&self, tag: &str) -> Ack {
+        self.core.invalidate([Target::tag(tag)], false)
+    }
+
+    /// Begins a new version of the whole namespace: all that was filled before is void.
+    pub async fn bump_version(&self) -> Ack {
+        self.core.invalidate([Target::Everything], false)
+    }
+
+    /// Begins a new version of one route, by its pattern.
+    pub async fn bump_route(&self, pattern: &str) -> Ack {
+        self.core.invalidate([Target::route(pattern)], false)
+    }
+
+    /// Returns what was counted since the handle was built.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        self.core.statistics()
+    }
+
+    /// Removes what is of no use any more and returns how many responses that were.
+    ///
+    /// Expired responses are also dropped when they are met or their place is needed; this gives
+    /// their memory back at once.
+    pub fn sweep(&self) -> usize {
+        self.core.store.sweep(self.core.clock.now())
+    }
+
+    /// Ends background work: handler runs that others wait for and refreshes.
+    ///
+    /// Those in progress have until `deadline` from now; what is not done then is dropped, and its
+    /// waiters are told. Layers go on to work, without starting new background work.
+    pub async fn shutdown(&self, deadline: Duration) {
+        self.core.tasks.close();
+        if tokio::time::timeout(deadline, self.core.tasks.wait())
+            .await
+            .is_err()
+        {
+            self.core.counters.note(Event::Failed);
+        }
+        self.core.stop.cancel();
+    }
+}

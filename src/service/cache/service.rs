@@ -1,0 +1,303 @@
+//! The service that answers from the store or calls the one it wraps.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
+
+use http::{Method, Request, Response};
+use tower_service::Service;
+
+use super::{CacheBody, ResponseFuture, future::After};
+use crate::{
+    observe::Outcome,
+    semantics::methods::is_safe,
+    service::{
+        answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
+        facts::{Facts, is_read},
+        fill::{Fillable, fetch, refresh},
+        kept::{cut_query, original_uri},
+        look::{Fetch, Looked, look},
+        mutation::mutate,
+        plan::Standing,
+        settings::{Matched, Shared},
+        status,
+    },
+};
+
+/// A service behind a cache. See the [module](crate::CacheLayer) for an example.
+///
+/// It is always ready: what the inner service has to wait for is waited for inside the future, so
+/// that hits are answered while the handlers are saturated. On a miss the inner service is made
+/// ready and called as a clone.
+#[derive(Clone, Debug)]
+pub struct Cache<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> Cache<S> {
+    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+type FutureOf<S, R, B> =
+    ResponseFuture<<S as Service<Request<R>>>::Future, B, <S as Service<Request<R>>>::Error>;
+
+impl<S, R, B> Service<Request<R>> for Cache<S>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    type Response = Response<CacheBody<B>>;
+    type Error = S::Error;
+    type Future = FutureOf<S, R, B>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<R>) -> Self::Future {
+        if !is_read(request.method()) {
+            return if is_safe(request.method()) {
+                self.pass(request, After::Leave)
+            } else {
+                ResponseFuture::slow(mutate(
+                    Arc::clone(&self.shared),
+                    self.inner.clone(),
+                    request,
+                ))
+            };
+        }
+        let matched = self.shared.matched(&request, original_uri(&request).path());
+        let (request, identity) = identified(request, &matched);
+        let now = self.shared.core.clock.now();
+        let looked = look(&self.shared, &matched, &request, identity.as_deref(), now);
+        let count = |outcome| self.shared.core.counters.count(outcome);
+        match looked {
+            Looked::Serve(entry, standing) => self.serve(&entry, standing, request, now),
+            Looked::ServeAndRefresh(entry, standing, fetch) => {
+                self.serve_and_refresh(&entry, standing, fetch, request, now)
+            }
+            Looked::Fetch(fetch) => self.fetch(fetch, request, &matched),
+            Looked::OnlyIfCachedMiss => {
+                count(Outcome::Refused);
+                ResponseFuture::ready(only_if_cached_miss())
+            }
+            Looked::Pass => {
+                count(Outcome::Pass);
+                self.pass(request, After::Leave)
+            }
+            Looked::Learn(kept) => {
+                count(Outcome::Pass);
+                match cut(request, &matched) {
+                    Ok(request) => self.pass(request, After::Learn(kept)),
+                    Err(request) => self.pass(request, After::Leave),
+                }
+            }
+            Looked::Bypass(reason) => {
+                count(Outcome::Bypass);
+                if let Some(known) = &matched.known
+                    && known.warn_once()
+                {
+                    warn(reason.as_str());
+                }
+                self.pass(request, After::Tell(Arc::clone(&self.shared), reason))
+            }
+        }
+    }
+}
+
+impl<S> Cache<S> {
+    /// Calls the inner service for this request alone.
+    ///
+    /// A service that is ready is called as it is. One that is not has begun to wait; it goes into
+    /// the future as it is, to go on waiting, and a clone takes its place.
+    fn pass<R, B>(&mut self, request: Request<R>, after: After) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        let mut context = Context::from_waker(Waker::noop());
+        match self.inner.poll_ready(&mut context) {
+            Poll::Ready(Ok(())) => ResponseFuture::pass(self.inner.call(request), after),
+            Poll::Ready(Err(error)) => ResponseFuture::failed(error),
+            Poll::Pending => {
+                let clone = self.inner.clone();
+                let mut waiting = std::mem::replace(&mut self.inner, clone);
+                ResponseFuture::slow(async move {
+                    std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
+                    Ok(super::future::finish(waiting.call(request).await?, after))
+                })
+            }
+        }
+    }
+
+    fn serve<R, B>(
+        &mut self,
+        entry: &Arc<crate::entry::Entry>,
+        standing: Standing,
+        request: Request<R>,
+        now: crate::clock::Timestamp,
+    ) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        let (outcome, told) = self.told(entry, standing, now);
+        let facts = Facts::of(request.headers());
+        let asked = Asked {
+            method: request.method(),
+            headers: request.headers(),
+            facts,
+        };
+        let core = &self.shared.core;
+        if takes_long(entry, &asked) && core.has_background() {
+            let (core, entry) = (Arc::clone(core), Arc::clone(entry));
+            let (method, headers) = (request.method().clone(), request.headers().clone());
+            let mut waiting = self.inner.clone();
+            return ResponseFuture::slow(async move {
+                core.counters.count(outcome);
+                let unpacked = tokio::task::spawn_blocking(move || {
+                    let asked = Asked {
+                        method: &method,
+                        headers: &headers,
+                        facts,
+                    };
+                    answer(&core, &entry, &asked, now, told)
+                });
+                if let Ok(Some(response)) = unpacked.await {
+                    return Ok(response);
+                }
+                std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
+                Ok(waiting.call(request).await?.map(CacheBody::inner))
+            });
+        }
+        match answer(core, entry, &asked, now, told) {
+            Some(response) => {
+                core.counters.count(outcome);
+                ResponseFuture::ready(response)
+            }
+            None => self.pass(request, After::Leave),
+        }
+    }
+
+    fn told(
+        &self,
+        entry: &crate::entry::Entry,
+        standing: Standing,
+        now: crate::clock::Timestamp,
+    ) -> (Outcome, Told) {
+        match standing {
+            Standing::Fresh => (Outcome::Hit, Told::Hit),
+            Standing::Stale => {
+                let ttl = entry.life.ttl(now);
+                (
+                    Outcome::Stale,
+                    Told::As(status::hit(&self.shared.core, ttl)),
+                )
+            }
+        }
+    }
+
+    /// Answers from the store, and lets the request itself go on as the refresh.
+    fn serve_and_refresh<R, B>(
+        &mut self,
+        entry: &Arc<crate::entry::Entry>,
+        standing: Standing,
+        fetch: Box<Fetch>,
+        request: Request<R>,
+        now: crate::clock::Timestamp,
+    ) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        let (outcome, told) = self.told(entry, standing, now);
+        let core = Arc::clone(&self.shared.core);
+        let asked = Asked {
+            method: request.method(),
+            headers: request.headers(),
+            facts: fetch.kept.facts,
+        };
+        let Some(response) = answer(&core, entry, &asked, now, told) else {
+            return self.pass(request, After::Leave);
+        };
+        core.counters.count(outcome);
+        if core.has_background()
+            && let Ok(request) = cut(request, &fetch.kept.matched)
+        {
+            refresh(fetch, self.inner.clone(), request);
+        }
+        ResponseFuture::ready(response)
+    }
+
+    fn fetch<R, B>(
+        &mut self,
+        wanted: Box<Fetch>,
+        request: Request<R>,
+        matched: &Matched,
+    ) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        match cut(request, matched) {
+            // What a HEAD brings has no body: it never leads, and nobody follows it.
+            Ok(request) if *request.method() == Method::HEAD => {
+                self.shared.core.counters.count(Outcome::Miss);
+                self.pass(request, After::Leave)
+            }
+            Ok(request) => ResponseFuture::slow(fetch(wanted, self.inner.clone(), request)),
+            Err(request) => self.pass(request, After::Leave),
+        }
+    }
+}
+
+/// Asks the policy to whom the request belongs.
+fn identified<R>(request: Request<R>, matched: &Matched) -> (Request<R>, Option<String>) {
+    let Some(identify) = &matched.policy.identity else {
+        return (request, None);
+    };
+    let (parts, body) = request.into_parts();
+    let identity = identify.of(&parts);
+    (Request::from_parts(parts, body), identity)
+}
+
+/// Shows the handler only what is keyed of the query, where a list is declared.
+fn cut<R>(mut request: Request<R>, matched: &Matched) -> Result<Request<R>, Request<R>> {
+    match &matched.policy.query {
+        None => Ok(request),
+        Some(names) => match cut_query(&mut request, names) {
+            Some(()) => Ok(request),
+            None => Err(request),
+        },
+    }
+}
+
+#[cfg(feature = "tracing")]
+fn warn(reason: &str) {
+    tracing::warn!(
+        reason,
+        "a request on a cacheable route was not cached; this is said once"
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+fn warn(_: &str) {}

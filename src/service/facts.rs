@@ -1,0 +1,197 @@
+//! What in the head of a request decides whether and how it takes part in caching.
+//!
+//! One walk over the fields, since this is paid by every hit.
+
+use http::{HeaderMap, Method, Request, Uri, header};
+
+use crate::{
+    key::all_declared,
+    observe::Bypass,
+    policy::Policy,
+    semantics::{
+        directives::{Flag, RequestDirectives},
+        fields,
+        storable::Preset,
+    },
+};
+
+/// The longest URI in bytes that is cached: keys hold it whole.
+const LONGEST_URI: usize = 8 << 10;
+
+/// What the fields of a GET or HEAD request say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Facts {
+    marks: u16,
+}
+
+impl Facts {
+    const AUTHORIZATION: u16 = 1;
+    const COOKIE: u16 = 1 << 1;
+    const GUARDED: u16 = 1 << 2;
+    const RANGE: u16 = 1 << 3;
+    const CONDITION: u16 = 1 << 4;
+    const DIRECTIVES: u16 = 1 << 5;
+    const UPGRADE: u16 = 1 << 6;
+    const BODY: u16 = 1 << 7;
+    const ENCODING: u16 = 1 << 8;
+    const EVENTS: u16 = 1 << 9;
+
+    /// Reads the fields.
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        let mut marks = 0;
+        for (name, value) in headers {
+            marks |= match name.as_str() {
+                "accept" if value.as_bytes().starts_with(b"text/event-stream") => Self::EVENTS,
+                "accept-encoding" => Self::ENCODING,
+                "authorization" | "proxy-authorization" => Self::AUTHORIZATION,
+                "cookie" | "cookie2" => Self::COOKIE,
+                "range" => Self::RANGE,
+                "if-none-match"
+                | "if-modified-since"
+                | "if-match"
+                | "if-unmodified-since"
+                | "if-range" => Self::CONDITION,
+                "cache-control" | "pragma" => Self::DIRECTIVES,
+                "upgrade" => Self::UPGRADE,
+                "content-length" if value.as_bytes() != b"0" => Self::BODY,
+                "transfer-encoding" => Self::BODY,
+                other if is_guarded(other) => Self::GUARDED,
+                _ => 0,
+            };
+        }
+        Self { marks }
+    }
+
+    const fn has(self, mark: u16) -> bool {
+        self.marks & mark != 0
+    }
+
+    pub(crate) const fn wants_range(self) -> bool {
+        self.has(Self::RANGE)
+    }
+
+    pub(crate) const fn has_condition(self) -> bool {
+        self.has(Self::CONDITION)
+    }
+
+    pub(crate) const fn is_authorized(self) -> bool {
+        self.has(Self::AUTHORIZATION)
+    }
+
+    pub(crate) const fn negotiates(self) -> bool {
+        self.has(Self::ENCODING)
+    }
+
+    /// Returns what the client asks of caches; cheap if it asks for nothing.
+    pub(crate) fn directives(self, headers: &HeaderMap) -> Option<RequestDirectives> {
+        self.has(Self::DIRECTIVES)
+            .then(|| RequestDirectives::of(headers))
+    }
+
+    /// Returns why the request must not be looked up, stored or joined, or `None` if it may.
+    ///
+    /// `identified` tells that the policy knows to whom the request belongs and keys by it.
+    pub(crate) fn bypass(
+        self,
+        headers: &HeaderMap,
+        policy: &Policy,
+        preset: Preset,
+        identified: bool,
+    ) -> Option<Bypass> {
+        if self.marks & !(Self::RANGE | Self::CONDITION | Self::ENCODING) == 0 {
+            return None;
+        }
+        if self.has(Self::UPGRADE) {
+            return Some(Bypass::Upgrade);
+        }
+        if self.has(Self::BODY) {
+            return Some(Bypass::Body);
+        }
+        if preset == Preset::Gateway {
+            return None;
+        }
+        if self.has(Self::EVENTS) {
+            return Some(Bypass::EventStream);
+        }
+        if self.has(Self::AUTHORIZATION) && !identified {
+            return Some(Bypass::Authorization);
+        }
+        if self.has(Self::COOKIE) && !identified && !all_declared(headers, policy) {
+            return Some(Bypass::Cookie);
+        }
+        if self.has(Self::GUARDED) && has_unkeyed(headers, policy) {
+            return Some(Bypass::UnkeyedField);
+        }
+        let no_store = self
+            .directives(headers)
+            .is_some_and(|asked| asked.has(Flag::NoStore));
+        no_store.then_some(Bypass::NoStore)
+    }
+}
+
+/// Returns whether a field is one by which proxies and frameworks override the URL, the method or
+/// the caller. Handlers read them, and no key holds them unless a policy says so.
+fn is_guarded(name: &str) -> bool {
+    matches!(
+        name,
+        "forwarded"
+            | "x-forwarded-host"
+            | "x-forwarded-proto"
+            | "x-forwarded-scheme"
+            | "x-forwarded-port"
+            | "x-forwarded-prefix"
+            | "x-forwarded-server"
+            | "x-host"
+            | "x-original-url"
+            | "x-original-host"
+            | "x-rewrite-url"
+            | "x-http-method"
+            | "x-http-method-override"
+            | "x-method-override"
+            | "x-http-host-override"
+            | "x-api-key"
+            | "x-user"
+    )
+}
+
+fn has_unkeyed(headers: &HeaderMap, policy: &Policy) -> bool {
+    headers
+        .keys()
+        .any(|name| is_guarded(name.as_str()) && !policy.vary.contains(name))
+}
+
+/// Returns whether the URI is longer than what is cached.
+pub(crate) fn is_long(uri: &Uri) -> bool {
+    let query = uri.query().map_or(0, str::len);
+    uri.path().len() + query > LONGEST_URI
+}
+
+/// Returns whether the body of a request is known to have something in it although no field says
+/// so, as HTTP/2 allows.
+#[cfg(feature = "axum")]
+pub(crate) fn carries_body<B: 'static>(request: &Request<B>) -> bool {
+    let body: &dyn std::any::Any = request.body();
+    body.downcast_ref::<axum::body::Body>()
+        .is_some_and(|body| !http_body::Body::is_end_stream(body))
+}
+
+#[cfg(not(feature = "axum"))]
+pub(crate) fn carries_body<B: 'static>(_: &Request<B>) -> bool {
+    false
+}
+
+/// Returns whether a response to a cross-origin request echoes the origin without saying that it
+/// depends on it; shared, it would open the answer to one site for all.
+pub(crate) fn hides_origin(request: &HeaderMap, response: &HeaderMap) -> bool {
+    request.contains_key(header::ORIGIN)
+        && response
+            .get(header::ACCESS_CONTROL_ALLOW_ORIGIN)
+            .is_some_and(|allowed| allowed != "*")
+        && !fields::members(response, &header::VARY)
+            .any(|name| name.eq_ignore_ascii_case(b"origin"))
+}
+
+/// Returns whether requests of the method are answered from the store.
+pub(crate) fn is_read(method: &Method) -> bool {
+    *method == Method::GET || *method == Method::HEAD
+}

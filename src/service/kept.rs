@@ -1,0 +1,106 @@
+//! What is kept of a request until the handler has answered it.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Request, Uri};
+
+use super::{
+    facts::Facts,
+    settings::{Matched, Shared},
+};
+use crate::{
+    clock::Timestamp,
+    entry::{Position, Seal},
+    key::Key,
+    policy::{TargetId, tags_of_response},
+};
+
+/// The head of a GET request, the key it was looked up under, and where the fence stood then.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) matched: Matched,
+    pub(crate) facts: Facts,
+    pub(crate) key: Key,
+    pub(crate) method: Method,
+    /// The whole path and the query that the handler sees.
+    pub(crate) uri: Uri,
+    pub(crate) authority: Box<str>,
+    pub(crate) headers: HeaderMap,
+    /// Taken before the handler ran.
+    pub(crate) position: Position,
+    pub(crate) requested: Timestamp,
+    /// Whether the policy keys by the owner of the request.
+    pub(crate) identified: bool,
+}
+
+impl Kept {
+    /// Returns the targets that are known before the handler has answered.
+    pub(crate) fn targets(&self) -> Vec<TargetId> {
+        let mut ids = Vec::with_capacity(16);
+        let pattern = self.matched.pattern();
+        TargetId::of_request(
+            &self.authority,
+            self.uri.path(),
+            self.uri.query(),
+            pattern.map(|pattern| &**pattern.text()),
+            &mut ids,
+        );
+        ids
+    }
+
+    /// Returns the tags that the policy declares; none if they can not be told.
+    pub(crate) fn declared_tags(&self) -> Vec<TargetId> {
+        let params = self
+            .matched
+            .pattern()
+            .map(|pattern| pattern.params(self.uri.path()))
+            .unwrap_or_default();
+        tags_of_response(&self.matched.policy, None, &params)
+            .unwrap_or_default()
+            .iter()
+            .map(|tag| crate::policy::Target::Tag(Arc::clone(tag)).id())
+            .collect()
+    }
+
+    /// Returns the seal of a handler run that begins now.
+    pub(crate) fn seal(&self) -> Seal {
+        let mut ids = self.targets();
+        ids.extend(self.declared_tags());
+        Seal::new(self.position, ids)
+    }
+
+    /// Takes the fence's position anew, for a handler run that begins now.
+    pub(crate) fn restart(&mut self) {
+        self.position = self.shared.core.position();
+        self.requested = self.shared.core.clock.now();
+    }
+}
+
+/// Returns the URI of a request as it came in: nested routers cut the path off theirs.
+#[cfg(feature = "axum")]
+pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request
+        .extensions()
+        .get::<axum::extract::OriginalUri>()
+        .map_or(request.uri(), |original| &original.0)
+}
+
+#[cfg(not(feature = "axum"))]
+pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
+    request.uri()
+}
+
+/// Shows the handler only the listed parameters of the query. `None` if that leaves no URI.
+pub(crate) fn cut_query<B>(request: &mut Request<B>, names: &[Box<str>]) -> Option<()> {
+    let uri = crate::key::keep_listed(request.uri(), names)?;
+    #[cfg(feature = "axum")]
+    if let Some(original) = request
+        .extensions_mut()
+        .get_mut::<axum::extract::OriginalUri>()
+    {
+        original.0 = crate::key::keep_listed(&original.0, names)?;
+    }
+    *request.uri_mut() = uri;
+    Some(())
+}

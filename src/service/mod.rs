@@ -1,0 +1,35 @@
+//! The layers: a request comes in, is answered from the store, or goes to the handler.
+//!
+//! [`plan`] decides, from the request, what was found and the moment, which step to take; the other
+//! files take it. Which file does what:
+//!
+//! | question | file |
+//! | --- | --- |
+//! | What in the head of a request matters? | `facts` |
+//! | Which policy holds for it? | `settings`, `known` |
+//! | What has to be kept of it until the handler has answered? | `kept` |
+//! | What is done with it? | `plan` |
+//! | May the response be stored, and for how long? | `judge` |
+//! | What does the client get of a stored response? | `answer`, `status` |
+//! | Who runs the handler, and who waits? | `fill`, `pump` |
+//! | What does a mutating request invalidate, and when? | `mutation` |
+
+mod answer;
+mod cache;
+mod facts;
+mod fill;
+mod judge;
+mod kept;
+mod known;
+mod look;
+mod mutation;
+mod plan;
+mod pump;
+mod settings;
+mod status;
+mod swr;
+
+pub use self::{
+    cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},
+    swr::SwrLayer,
+};

@@ -1,0 +1,174 @@
+//! Requests that change something: the handler runs, and what it may have changed is stamped before
+//! its answer is let go.
+//!
+//! The stamp comes after the handler, since a fill that begins in between may read the old value,
+//! and before the client can know of the change. If the run ends without an answer (the client left,
+//! the handler panicked), the change may have been made, or may still be: it is stamped at once, and
+//! again a little later.
+
+use std::{future::poll_fn, sync::Arc, time::Duration};
+
+use http::{Method, Request, Response};
+use tower_service::Service;
+
+use super::{cache::CacheBody, kept::original_uri, settings::Shared};
+use crate::{
+    handle::Core,
+    invalidate::{Ack, may_have_changed, of_response},
+    key,
+    observe::Outcome,
+    policy::{Invalidate, Invalidations, Params, Route, Target, TargetId},
+    semantics::storable::Preset,
+};
+
+/// When a run that ended without an answer is stamped again: two seconds, after which a commit that
+/// was under way has been made or never will be.
+const STAMPED_AGAIN: Duration = Duration::from_secs(2);
+
+/// Answers a request that may change something.
+pub(crate) async fn mutate<S, R, B>(
+    shared: Arc<Shared>,
+    mut service: S,
+    mut request: Request<R>,
+) -> Result<Response<CacheBody<B>>, S::Error>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+{
+    shared.core.counters.count(Outcome::Mutation);
+    let collector = Invalidations::active();
+    request.extensions_mut().insert(collector.clone());
+    let mut pending = Pending::of(&shared, &request, collector);
+    poll_fn(|context| service.poll_ready(context))
+        .await
+        .inspect_err(|_| pending.disarm())?;
+    match service.call(request).await {
+        Ok(mut response) => {
+            if may_have_changed(response.status(), shared.preset) {
+                pending.answered(&response);
+                let ack = pending.stamp();
+                response.extensions_mut().insert(ack);
+                pending.hold();
+            }
+            pending.disarm();
+            Ok(response.map(CacheBody::inner))
+        }
+        Err(error) => {
+            if shared.preset == Preset::Application {
+                pending.stamp();
+            }
+            pending.disarm();
+            Err(error)
+        }
+    }
+}
+
+/// What a running mutation will have made void; stamps it if the run ends without an answer.
+struct Pending {
+    core: Arc<Core>,
+    method: Method,
+    authority: Option<Box<str>>,
+    path: Box<str>,
+    hard: Vec<TargetId>,
+    soft: Vec<TargetId>,
+    route: Option<Arc<Route>>,
+    collector: Invalidations,
+    hold: Option<Duration>,
+    armed: bool,
+}
+
+impl Pending {
+    fn of<R>(shared: &Arc<Shared>, request: &Request<R>, collector: Invalidations) -> Self {
+        let uri = original_uri(request);
+        let authority = key::authority(uri, request.headers()).ok();
+        let matched = shared.matched(request, uri.path());
+        // A request without a good authority may have reached any of them.
+        let resource = Target::resource(authority.as_deref(), uri.path()).id();
+        let mut pending = Self {
+            core: Arc::clone(&shared.core),
+            method: request.method().clone(),
+            authority: authority.as_deref().map(Into::into),
+            path: uri.path().into(),
+            hard: vec![resource],
+            soft: Vec::new(),
+            route: matched.route.clone(),
+            collector,
+            hold: matched.policy.hold,
+            armed: shared.preset == Preset::Application,
+        };
+        if let Some(route) = &matched.route {
+            let params = route.params(uri.path());
+            for declared in route.invalidates(request.method()) {
+                pending.add(declared, &params);
+            }
+        }
+        pending
+    }
+
+    fn add(&mut self, declared: &Invalidate, params: &Params<'_>) {
+        let ids = declared
+            .targets(params)
+            .into_iter()
+            .map(|target| target.id());
+        if declared.is_soft() {
+            self.soft.extend(ids);
+        } else {
+            self.hard.extend(ids);
+        }
+    }
+
+    /// Adds what the answer names: other locations, groups, and what its handler says.
+    fn answered<B>(&mut self, response: &Response<B>) {
+        let authority = self.authority.as_deref();
+        let named = of_response(&self.method, authority, &self.path, response.headers());
+        self.hard.extend(named);
+        if let Some(added) = response.extensions().get::<Invalidate>() {
+            let route = self.route.clone();
+            let path = self.path.clone();
+            let params = route
+                .as_ref()
+                .map(|route| route.params(&path))
+                .unwrap_or_default();
+            self.add(added, &params);
+        }
+    }
+
+    fn stamp(&mut self) -> Ack {
+        self.hard
+            .extend(self.collector.take().iter().map(Target::id));
+        if !self.soft.is_empty() {
+            self.core.stamp(&self.soft, true);
+        }
+        self.core.stamp(&self.hard, false)
+    }
+
+    /// Stamps once more after the time that a policy gives replicas to catch up.
+    fn hold(&self) {
+        if let Some(after) = self.hold {
+            self.stamp_later(after);
+        }
+    }
+
+    fn stamp_later(&self, after: Duration) {
+        if !self.core.has_background() {
+            return;
+        }
+        let (core, hard) = (Arc::clone(&self.core), self.hard.clone());
+        self.core.spawn(async move {
+            tokio::time::sleep(after).await;
+            core.stamp(&hard, false);
+        });
+    }
+
+    fn disarm(&mut self) {
+        self.armed = false;
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if self.armed {
+            self.stamp();
+            self.stamp_later(STAMPED_AGAIN);
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! Brings a response from the handler into the store, while its readers stream along.
+//!
+//! The handler's body is read by a task of its own, into one buffer that all readers share: a slow
+//! reader holds nobody up, and one that leaves ends nothing. The buffer never grows beyond what may
+//! be stored. When it turns out that the body may not be stored after all (too long, too slow, no
+//! room), the first reader is handed the handler's body and goes on by itself.
+
+use std::{error, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Buf;
+use http::{HeaderMap, Response};
+use http_body::Body;
+use tokio::{sync::oneshot, time::timeout};
+
+use super::{
+    cache::CacheBody,
+    judge::{Judged, judge},
+    kept::Kept,
+    status,
+};
+use crate::{
+    entry::{
+        CACHE_STATUS, Coding, Entry, Head, StoredBody,
+        compress::{compressible, pack, packs_long},
+    },
+    flight::{BodyEnd, BodyReader, Landing, Leader, SharedBody},
+    handle::{Core, Draft},
+    key::Key,
+    observe::Event,
+    policy::Compress,
+    semantics::cache_status::Forward,
+};
+
+/// How long a handler run is waited for, and how long its body may take: then its key is free for
+/// another run, and what it brings is not stored. Thirty seconds is what proxies commonly allow.
+pub(crate) const FILL_LIMIT: Duration = Duration::from_secs(30);
+
+/// How long a key that was found uncacheable is not waited for: two minutes, as Varnish does.
+pub(crate) const MARKED_FOR: Duration = Duration::from_secs(120);
+
+/// A body that can be brought into the store.
+pub(crate) trait Fillable:
+    Body<Error: Into<Box<dyn error::Error + Send + Sync>>> + Send + 'static
+{
+}
+
+impl<B> Fillable for B where
+    B: Body<Error: Into<Box<dyn error::Error + Send + Sync>>> + Send + 'static
+{
+}
+
+/// What runs a flight: its followers are told through it.
+pub(crate) type FlightLeader = Leader<Draft, Arc<Entry>>;
+
+/// Says in a response that a layer of this handle has dealt with it, for outer ones.
+#[derive(Clone, Debug)]
+pub(crate) struct Mark(pub(crate) Arc<Core>);
+
+/// Returns whether another layer of the handle, nearer to the handler, has dealt with a response.
+pub(crate) fn is_marked<B>(response: &Response<B>, core: &Arc<Core>) -> bool {
+    response
+        .extensions()
+        .get::<Mark>()
+        .is_some_and(|mark| Arc::ptr_eq(&mark.0, core))
+}
+
+/// Stores the answer to a request that nobody joined, if it may be, and learns its route.
+pub(crate) fn learn<B: Fillable>(response: Response<B>, kept: &Kept) -> Response<CacheBody<B>> {
+    let core = &kept.shared.core;
+    if is_marked(&response, core) {
+        if let Some(known) = &kept.matched.known {
+            known.leave_to_inner();
+        }
+        return response.map(CacheBody::inner);
+    }
+    let (mut parts, body) = response.into_parts();
+    let length = body.size_hint().exact();
+    match judge(kept, &mut parts, length) {
+        Judged::Store(head) => {
+            if let Some(known) = &kept.matched.known {
+                known.learn();
+            }
+            if core.has_background() {
+                return begin(
+                    kept,
+                    head,
+                    Response::from_parts(parts, body),
+                    None,
+                    Forward::UriMiss,
+                );
+            }
+        }
+        Judged::Share(_) | Judged::Decline => {}
+    }
+    Response::from_parts(parts, CacheBody::inner(body))
+}
+
+/// Starts bringing a response in, and returns it for the first reader.
+pub(crate) fn begin<B: Fillable>(
+    kept: &Kept,
+    head: Arc<Head>,
+    response: Response<B>,
+    leader: Option<FlightLeader>,
+    reason: Forward,
+) -> Response<CacheBody<B>> {
+    let core = &kept.shared.core;
+    let stored = head.life.gone_at > core.clock.now();
+    let length = response.body().size_hint().exact();
+    let shared = Arc::new(SharedBody::default());
+    if let (Some(leader), Some(_)) = (&leader, length) {
+        let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
+        leader.stream(Draft { head, body, length });
+    }
+    let (mut parts, body) = response.into_parts();
+    let ttl = stored.then(|| head.life.ttl(core.clock.now()));
+    if let Some(member) = status::forwarded(core, reason, None, stored, ttl) {
+        parts.headers.append(CACHE_STATUS, member);
+    }
+    let (rest, receiver) = oneshot::channel();
+    let reader = BodyReader::new(Arc::clone(&shared));
+    let pump = Pump {
+        wish: wish(kept, &head),
+        core: Arc::clone(core),
+        primary: kept.key.clone(),
+        most: kept
+            .matched
+            .policy
+            .max_body
+            .map_or(core.max_body, |own| own.min(core.max_body)),
+        head,
+        shared,
+        length,
+        stored,
+        reserved: 0,
+    };
+    core.spawn(pump.run(Box::pin(body), rest, leader));
+    Response::from_parts(parts, CacheBody::shared(reader, length, Some(receiver)))
+}
+
+/// Returns in which coding the body is to be kept.
+fn wish(kept: &Kept, head: &Head) -> Coding {
+    match kept.matched.policy.compress.unwrap_or(Compress::Gzip) {
+        Compress::Gzip if head.negotiated => Coding::Gzip,
+        Compress::Lz4 => Coding::Lz4,
+        Compress::Gzip | Compress::Off => Coding::Identity,
+    }
+}
+
+struct Pump {
+    core: Arc<Core>,
+    primary: Key,
+    head: Arc<Head>,
+    shared: Arc<SharedBody>,
+    wish: Coding,
+    /// The longest body that is stored.
+    most: u64,
+    length: Option<u64>,
+    stored: bool,
+    /// What it has taken of the room that all fills share.
+    reserved: u64,
+}
+
+/// How reading the handler's body ended.
+enum End {
+    Complete(Option<HeaderMap>),
+    Broken,
+    /// It is not to be stored, for a reason that will hold for the next time too, or not.
+    GivenUp {
+        lasting: bool,
+    },
+}
+
+impl Pump {
+    async fn run<B: Fillable>(
+        mut self,
+        mut body: Pin<Box<B>>,
+        rest: oneshot::Sender<Pin<Box<B>>>,
+        leader: Option<FlightLeader>,
+    ) {
+        let end = match timeout(FILL_LIMIT, self.read(&mut body)).await {
+            Ok(end) => end,
+            Err(_) => End::GivenUp { lasting: false },
+        };
+        match end {
+            End::Complete(trailers) => {
+                drop(body);
+                self.complete(trailers, leader).await;
+            }
+            // Dropping the leader tells those who wait; those who stream have met the error.
+            End::Broken => self.core.counters.note(Event::Failed),
+            End::GivenUp { lasting } => {
+                // The body first: whoever reads that it was handed over finds it there. If the
+                // first reader is gone, so is the need for it.
+                drop(rest.send(body));
+                self.shared.end(BodyEnd::HandedOver);
+                if lasting {
+                    let until = self.core.clock.now().after(MARKED_FOR);
+                    self.core.store.mark_uncacheable(&self.primary, until);
+                }
+                self.core.counters.note(Event::Declined);
+                if let Some(leader) = leader {
+                    leader.land(Landing::Declined);
+                }
+            }
+        }
+    }
+
+    /// Reads the body into the shared buffer.
+    async fn read<B: Fillable>(&mut self, body: &mut Pin<Box<B>>) -> End {
+        let mut trailers = None;
+        let mut total = 0;
+        loop {
+            let frame = match poll_fn(|context| body.as_mut().poll_frame(context)).await {
+                None => break,
+                Some(Ok(frame)) => frame,
+                Some(Err(error)) => {
+                    self.shared.end(BodyEnd::Broken(Arc::from(error.into())));
+                    return End::Broken;
+                }
+            };
+            let mut data = match frame.into_data() {
+                Ok(data) => data,
+                Err(other) => {
+                    trailers = other.into_trailers().ok().or(trailers);
+                    continue;
+                }
+            };
+            let length = u64::try_from(data.remaining()).unwrap_or(u64::MAX);
+            let has_room = self.core.reserve(length);
+            self.reserved += if has_room { length } else { 0 };
+            total = self.shared.push(data.copy_to_bytes(data.remaining()));
+            if total > self.most || !has_room {
+                return End::GivenUp {
+                    lasting: total > self.most,
+                };
+            }
+        }
+        // A body that is shorter than it said is not whole (RFC 9111 §3.3).
+        if self.length.is_some_and(|length| length != total) {
+            self.shared.end(BodyEnd::Broken(Arc::from(Box::<
+                dyn error::Error + Send + Sync,
+            >::from(
+                "the body is shorter than its announced length",
+            ))));
+            return End::Broken;
+        }
+        self.shared.end(BodyEnd::Complete(trailers.clone()));
+        End::Complete(trailers)
+    }
+
+    async fn complete(&self, trailers: Option<HeaderMap>, leader: Option<FlightLeader>) {
+        let bytes = self.shared.collect();
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let wish = match self.wish {
+            Coding::Gzip if !self.head.with_fields(|fields| compressible(fields, length)) => {
+                Coding::Identity
+            }
+            wish => wish,
+        };
+        let trailers = trailers.map(Box::new);
+        // What takes long is packed afterwards, when nobody waits for it.
+        let later = packs_long(wish, length);
+        let body = if later {
+            StoredBody {
+                bytes: bytes.clone(),
+                coding: Coding::Identity,
+                length,
+            }
+        } else {
+            pack(bytes.clone(), wish)
+        };
+        let head = Arc::clone(&self.head);
+        let entry = Arc::new(Entry {
+            head,
+            body,
+            trailers: trailers.clone(),
+        });
+        self.store(&entry);
+        if let Some(leader) = leader {
+            leader.land(Landing::Landed(entry));
+        }
+        if later && self.stored {
+            self.repack(bytes, wish, trailers).await;
+        }
+    }
+
+    /// Stores the entry unless it is void already: then it would only push a valid one out.
+    fn store(&self, entry: &Arc<Entry>) {
+        if !self.stored {
+            return;
+        }
+        if self.core.is_dead(&entry.seal) {
+            self.core.counters.note(Event::Fenced);
+        } else if self.core.store.insert(&self.primary, Arc::clone(entry)) {
+            self.core.counters.note(Event::Stored);
+        }
+    }
+
+    /// Puts the packed form in the place of the plain one, if that is still the one stored.
+    async fn repack(&self, bytes: bytes::Bytes, wish: Coding, trailers: Option<Box<HeaderMap>>) {
+        let Ok(_turn) = self.core.packers.acquire().await else {
+            return;
+        };
+        let Ok(body) = tokio::task::spawn_blocking(move || pack(bytes, wish)).await else {
+            return;
+        };
+        let still = self.core.store.candidates(&self.primary);
+        if still
+            .iter()
+            .any(|entry| Arc::ptr_eq(&entry.head, &self.head))
+        {
+            let entry = Entry {
+                head: Arc::clone(&self.head),
+                body,
+                trailers,
+            };
+            self.core.store.insert(&self.primary, Arc::new(entry));
+        }
+    }
+}
+
+impl Drop for Pump {
+    fn drop(&mut self) {
+        self.core.release(self.reserved);
+        // If the task was ended from outside, the readers must not wait for more.
+        self.shared.end(BodyEnd::HandedOver);
+    }
+}

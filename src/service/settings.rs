@@ -1,0 +1,126 @@
+//! The settings of one layer, and which of them hold for a request.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Request};
+
+use super::known::{Known, KnownRoutes};
+use crate::{
+    handle::Core,
+    key::KeyRecipe,
+    policy::{Pattern, Policy, Route, RouteTable},
+    semantics::storable::Preset,
+};
+
+/// The field by which a handler speaks to larder alone (RFC 9213 §2.2); it is not passed on.
+pub(crate) const OWN_CACHE_CONTROL: HeaderName = HeaderName::from_static("larder-cache-control");
+
+/// The field for caches of a content delivery network, which a gateway is (RFC 9213 §3).
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+
+/// Everything that the services of one layer share.
+#[derive(Clone, Debug)]
+pub(crate) struct Shared {
+    pub(crate) core: Arc<Core>,
+    pub(crate) preset: Preset,
+    pub(crate) recipe: KeyRecipe,
+    /// The layer's own policy, which lies under those of its routes.
+    pub(crate) base: Arc<Policy>,
+    /// Whether the base policy declares every route of the layer, as next to a route.
+    pub(crate) declared: bool,
+    pub(crate) table: RouteTable,
+    pub(crate) known: Arc<KnownRoutes>,
+    /// The targeted fields that are read, the first valid one wins.
+    pub(crate) targeted: Arc<[HeaderName]>,
+}
+
+/// What holds for one request.
+#[derive(Clone, Debug)]
+pub(crate) struct Matched {
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) route: Option<Arc<Route>>,
+    pub(crate) known: Option<Arc<Known>>,
+    /// Whether the request is looked up at all.
+    pub(crate) looked_up: bool,
+    /// Whether a policy was declared, which alone may give a lifetime.
+    pub(crate) declared: bool,
+}
+
+impl Matched {
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        match (&self.route, &self.known) {
+            (Some(route), _) => Some(route.pattern()),
+            (None, Some(known)) => known.pattern.as_ref(),
+            (None, None) => None,
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(core: &Arc<Core>, preset: Preset) -> Self {
+        let targeted: Arc<[HeaderName]> = match preset {
+            Preset::Application => [OWN_CACHE_CONTROL].into(),
+            Preset::Gateway => [OWN_CACHE_CONTROL, CDN_CACHE_CONTROL].into(),
+        };
+        Self {
+            core: Arc::clone(core),
+            preset,
+            recipe: KeyRecipe::new(&core.namespace, "http"),
+            base: Arc::default(),
+            declared: false,
+            table: RouteTable::default(),
+            known: Arc::new(KnownRoutes::new()),
+            targeted,
+        }
+    }
+
+    /// Returns what holds for a request with the raw path `path`.
+    ///
+    /// Route layer, table, learned, default: the first that has something to say wins.
+    pub(crate) fn matched<B>(&self, request: &Request<B>, path: &str) -> Matched {
+        let pattern = matched_pattern(request);
+        let route = match pattern {
+            Some(pattern) => self.table.by_pattern(pattern),
+            None => self.table.by_path(path),
+        };
+        if let Some(route) = route
+            && let Some(policy) = route.policy()
+        {
+            return Matched {
+                policy: Arc::clone(policy),
+                route: Some(Arc::clone(route)),
+                known: None,
+                looked_up: true,
+                declared: true,
+            };
+        }
+        let known = match pattern {
+            Some(pattern) => self.known.of(pattern),
+            None => Some(Arc::clone(self.known.whole())),
+        };
+        let learned = known.as_ref().is_some_and(|known| known.is_learned());
+        let inner = known.as_ref().is_some_and(|known| known.is_inner());
+        let looked_up = self.declared || self.preset == Preset::Gateway || learned;
+        Matched {
+            policy: Arc::clone(&self.base),
+            route: route.cloned(),
+            known,
+            looked_up: looked_up && !inner,
+            declared: self.declared,
+        }
+    }
+}
+
+/// Returns the pattern that axum's router matched.
+#[cfg(feature = "axum")]
+fn matched_pattern<B>(request: &Request<B>) -> Option<&str> {
+    request
+        .extensions()
+        .get::<axum::extract::MatchedPath>()
+        .map(axum::extract::MatchedPath::as_str)
+}
+
+#[cfg(not(feature = "axum"))]
+fn matched_pattern<B>(_: &Request<B>) -> Option<&str> {
+    None
+}

@@ -1,0 +1,11 @@
+//! The layers over real services: what is served, stored, shared and invalidated.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test may panic"
+)]
+
+mod basics;
