@@ -3,25 +3,24 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod entry;
 mod error;
-#[allow(dead_code, reason = "the service room uses it")]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the invalidations of a shared tier enter through it"
+    )
+)]
 mod fence;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod flight;
 mod handle;
 mod invalidate;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod key;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod observe;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod policy;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod semantics;
 mod service;
-#[allow(dead_code, unused_imports, reason = "the service room uses it")]
 mod store;
 mod sync;
 

@@ -13,7 +13,11 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Seal, own};
-use crate::{clock::Timestamp, key::Key, semantics::reuse::ReuseFlags};
+use crate::{
+    clock::Timestamp,
+    key::Key,
+    semantics::{reuse::ReuseFlags, validators::weaken_etag},
+};
 
 /// Everything of a stored response but its body.
 #[derive(Debug)]
@@ -180,11 +184,6 @@ impl Head {
         headers
     }
 
-    /// Returns one field as the handler sent it. Not for `Age` and `Cache-Status`.
-    pub(crate) fn field(&self, name: &HeaderName) -> Option<HeaderValue> {
-        self.plain.load().headers.get(name).cloned()
-    }
-
     /// Looks at the fields without copying them; `Age` and `Cache-Status` may be there or not.
     pub(crate) fn with_fields<T>(&self, look: impl FnOnce(&HeaderMap) -> T) -> T {
         look(&self.plain.load().headers)
@@ -249,9 +248,8 @@ impl Head {
         }
         if form == Form::Gzip {
             headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            if let Some(weak) = headers.get(header::ETAG).and_then(weakened) {
-                headers.insert(header::ETAG, weak);
-            }
+            // Larder's own coding of the body has other bytes (RFC 9110 §8.8.3.3).
+            weaken_etag(&mut headers);
         }
         headers
     }
@@ -274,16 +272,6 @@ impl Head {
         self.retry_at
             .store(now.as_millis().saturating_add(wait), Ordering::Relaxed);
     }
-}
-
-/// Returns the weak form of a strong entity tag, by which larder's own coding of a body is told
-/// from the handler's (RFC 9110 §8.8.3.3). `None` if it is weak already.
-fn weakened(tag: &HeaderValue) -> Option<HeaderValue> {
-    if tag.as_bytes().starts_with(b"W/") {
-        return None;
-    }
-    let weak = [b"W/", tag.as_bytes()].concat();
-    HeaderValue::from_bytes(&weak).ok()
 }
 
 /// Returns all lines of a list field as one, in memory of its own.

@@ -162,14 +162,6 @@ pub(crate) struct Leader<D, L> {
 }
 
 impl<D, L> Leader<D, L> {
-    pub(crate) fn flight(&self) -> &Flight<D, L> {
-        &self.flight
-    }
-
-    pub(crate) fn key(&self) -> &Key {
-        &self.key
-    }
-
     /// Lets the followers stream along; the flight stays on the table.
     pub(crate) fn stream(&self, draft: D) {
         self.flight.landing.send_replace(Landing::Streaming(draft));

@@ -88,6 +88,8 @@ impl Core {
         let mut statistics = self.counters.statistics();
         statistics.entries = u64::try_from(self.store.len()).unwrap_or(u64::MAX);
         statistics.bytes = self.store.weight();
+        statistics.refused = self.store.refused();
+        statistics.evicted = self.store.evicted();
         statistics.flights = u64::try_from(self.flights.len()).unwrap_or(u64::MAX);
         statistics
     }

@@ -100,6 +100,10 @@ impl Larder {
     ///
     /// Expired responses are also dropped when they are met or their place is needed; this gives
     /// their memory back at once.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the sweep is what it is called for"
+    )]
     pub fn sweep(&self) -> usize {
         self.core.store.sweep(self.core.clock.now())
     }

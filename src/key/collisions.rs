@@ -40,7 +40,7 @@ struct Meaning {
 }
 
 impl Sample {
-    fn key(&self) -> KeyBytes {
+    fn key(&self) -> Key {
         let policy = Policy::new().vary(self.vary).key_cookies(self.cookies);
         let policy = match self.listed {
             Some(names) => policy.query(names),

@@ -16,8 +16,8 @@ mod query;
 mod recipe;
 
 pub(crate) use self::{
-    authority::{Refused, authority},
-    buffer::{KeyBuffer, KeyBytes, KeyBytes as Key},
+    authority::authority,
+    buffer::{KeyBuffer, KeyBytes as Key},
     cookies::all_declared,
     query::keep_listed,
     recipe::{KeyRecipe, KeyedRequest},

@@ -51,7 +51,7 @@ impl Request {
         lines.collect()
     }
 
-    fn key(&self, policy: &Policy, pattern: Option<&Pattern>) -> KeyBytes {
+    fn key(&self, policy: &Policy, pattern: Option<&Pattern>) -> Key {
         let request = KeyedRequest {
             authority: &self.authority,
             path: &self.path,

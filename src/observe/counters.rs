@@ -99,6 +99,10 @@ pub struct Statistics {
     pub entries: u64,
     /// Bytes held by the first tier: keys, heads, bodies and the index.
     pub bytes: u64,
+    /// Responses that the first tier had no room for, as they are too heavy.
+    pub refused: u64,
+    /// Responses that made room for others.
+    pub evicted: u64,
     /// Handler runs in progress that others could join.
     pub flights: u64,
 }

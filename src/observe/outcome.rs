@@ -78,7 +78,6 @@ pub(crate) enum Bypass {
     Policy,
     /// The key was found uncacheable a short while ago.
     Marker,
-    Busy,
 }
 
 impl Bypass {
@@ -97,7 +96,6 @@ impl Bypass {
             Self::WideField => "wide-field",
             Self::Policy => "policy",
             Self::Marker => "uncacheable",
-            Self::Busy => "busy",
         }
     }
 }

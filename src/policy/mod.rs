@@ -36,7 +36,7 @@ pub(crate) use self::{
     key_form::Shape,
     pattern::{Params, Pattern},
     routes::Route,
-    settings::{Identity, SetCookies},
+    settings::SetCookies,
     tag::of_response as tags_of_response,
     target::TargetId,
     template::Template,

@@ -4,18 +4,9 @@
 //! and who may see the key.
 
 use bytes::{BufMut, BytesMut};
-use http::{HeaderMap, HeaderName};
-
-use super::fields::value;
-
-/// The field that says what each cache did, the one nearest the handler first.
-pub(crate) static CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
 /// The largest number that a structured field can carry (RFC 9651 §3.3.1).
 const LARGEST_INTEGER: i64 = 999_999_999_999_999;
-
-/// How many bytes a member usually needs: name, `hit`, `ttl` and `detail`.
-const USUAL_LENGTH: usize = 64;
 
 /// The name of a cache, ready to be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,8 +65,6 @@ pub(crate) enum Handling {
 pub(crate) enum Forward {
     /// The cache was configured not to handle the request.
     Bypass,
-    /// The method is one that goes forward.
-    Method,
     /// Nothing is stored for the URI.
     UriMiss,
     /// Something is stored for the URI, but not for these request fields.
@@ -86,8 +75,6 @@ pub(crate) enum Forward {
     Request,
     /// The stored response was stale.
     Stale,
-    /// Only a part of what was asked for is stored.
-    Partial,
 }
 
 impl Forward {
@@ -95,25 +82,16 @@ impl Forward {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
-            Self::Method => "method",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
             Self::Miss => "miss",
             Self::Request => "request",
             Self::Stale => "stale",
-            Self::Partial => "partial",
         }
     }
 }
 
 impl Member<'_> {
-    /// Appends the member to a response's list, which the caches nearer the handler have begun.
-    pub(crate) fn append_to(&self, headers: &mut HeaderMap) {
-        let mut text = BytesMut::with_capacity(USUAL_LENGTH);
-        self.write(&mut text);
-        headers.append(&CACHE_STATUS, value(text));
-    }
-
     /// Writes the member. `out` may be a block that many members are cut from.
     pub(crate) fn write(&self, out: &mut BytesMut) {
         out.put_slice(self.name.0.as_bytes());

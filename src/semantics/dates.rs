@@ -25,18 +25,6 @@ pub(crate) fn format(moment: Timestamp) -> HeaderValue {
     value(httpdate::fmt_http_date(moment.min(LAST).to_system_time()))
 }
 
-/// Returns the candidate with the latest `Date`; among equals the last one given.
-///
-/// A candidate without a readable date counts as older than every dated one.
-///
-/// Rule: RFC 9111 §4, when more than one suitable response is stored.
-pub(crate) fn newest<T>(candidates: impl IntoIterator<Item = (Option<Timestamp>, T)>) -> Option<T> {
-    candidates
-        .into_iter()
-        .max_by_key(|(date, _)| *date)
-        .map(|(_, candidate)| candidate)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,17 +91,5 @@ mod tests {
     fn a_moment_beyond_the_last_year_is_written_as_the_last_one() {
         assert_eq!(format(Timestamp::NEVER), "Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(parse(&format(Timestamp::NEVER)), Some(LAST));
-    }
-
-    /// RFC 9111, rule 8.
-    #[test]
-    fn of_several_suitable_responses_the_one_with_the_latest_date_is_used() {
-        let at = |millis| Some(Timestamp::from_millis(millis));
-        assert_eq!(
-            newest([(at(1), 'a'), (at(3), 'b'), (at(2), 'c'), (None, 'd')]),
-            Some('b')
-        );
-        assert_eq!(newest([(at(1), 'a'), (at(1), 'b')]), Some('b'));
-        assert_eq!(newest::<char>([]), None);
     }
 }

@@ -12,13 +12,6 @@ pub(crate) fn is_safe(method: &Method) -> bool {
     ) || method.as_str() == "QUERY"
 }
 
-/// Returns whether the cache implements what RFC 9111 §3 asks of a method whose answers are stored.
-///
-/// Methods outside this list are forwarded, and count as unsafe unless [`is_safe`] knows better.
-pub(crate) fn is_understood(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::POST)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -31,11 +24,5 @@ mod tests {
         for method in ["POST", "PUT", "PATCH", "DELETE", "PURGE", "get"] {
             assert!(!is_safe(&Method::from_bytes(method.as_bytes()).unwrap()));
         }
-    }
-
-    #[test]
-    fn only_methods_whose_storing_rules_are_implemented_are_understood() {
-        assert!(is_understood(&Method::GET) && is_understood(&Method::POST));
-        assert!(!is_understood(&Method::PUT) && !is_understood(&Method::OPTIONS));
     }
 }

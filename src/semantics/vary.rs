@@ -14,11 +14,7 @@ use http::{
     header::{ACCEPT_ENCODING, ACCEPT_LANGUAGE, VARY},
 };
 
-use super::{
-    dates,
-    fields::{members, split, trim},
-};
-use crate::clock::Timestamp;
+use super::fields::{members, split, trim};
 
 /// How many fields a response may vary on and still be stored. Real ones name one to four; each
 /// further one multiplies the variants.
@@ -58,17 +54,6 @@ impl Vary {
                 Self::Names(names.into())
             }
         }
-    }
-
-    /// Returns what selects among the stored responses of one URI: the `Vary` of the newest of them
-    /// that has one, since an origin may leave it out of some.
-    ///
-    /// Rule: RFC 9111 §4.1 (rule 8).
-    pub(crate) fn in_force<'a>(
-        stored: impl IntoIterator<Item = (Option<Timestamp>, &'a Self)>,
-    ) -> &'a Self {
-        let varying = stored.into_iter().filter(|(_, vary)| **vary != Self::None);
-        dates::newest(varying).unwrap_or(&Self::None)
     }
 }
 

@@ -31,8 +31,10 @@ use crate::{
         directives::ResponseDirectives,
         fields::freshen,
         reuse::{Attempt, is_failure},
-        storable::Preset,
-        validators::{Condition, Validators, answered_by, ask, condition, not_modified_fields},
+        storable::{Preset, Refusal},
+        validators::{
+            Condition, Validators, answered_by, ask, condition, head_agrees, not_modified_fields,
+        },
         vary::selecting,
     },
 };
@@ -189,10 +191,10 @@ fn finish<B: Fillable, E>(fetch: &Fetch, run: Run<B, E>) -> Answer<B, E> {
             core.counters.count(outcome);
             let ttl = entry.life.ttl(core.clock.now());
             let status = Some(StatusCode::NOT_MODIFIED.as_u16());
-            let member = status::forwarded(core, fetch.reason, status, true, Some(ttl));
+            let member = status::forwarded(core, fetch.reason, status, true, Some(ttl), None);
             Ok(serve(fetch, &entry, member).unwrap_or_else(|| refuse(fetch)))
         }
-        Run::Error(error) => stand_in_for_error(fetch).map_or(Err(error), Ok),
+        Run::Error(error) => stand_in_for_error(fetch).ok_or(error),
         Run::Panicked(payload) => match stand_in(fetch) {
             Some(stale) => Ok(stale),
             None => resume_unwind(payload),
@@ -341,10 +343,17 @@ impl Arrival<'_> {
                 let response = Response::from_parts(parts, body);
                 Run::Response(begin(self.kept, head, response, Some(self.leader), reason))
             }
-            Judged::Decline => {
+            Judged::Decline(refusal) => {
                 self.declined(parts.status);
                 let mut response = Response::from_parts(parts, CacheBody::inner(body));
-                if let Some(member) = status::forwarded(core, reason, None, false, None) {
+                if let Some(member) = status::forwarded(
+                    core,
+                    reason,
+                    None,
+                    false,
+                    None,
+                    refusal.map(Refusal::as_str),
+                ) {
                     response
                         .headers_mut()
                         .append(crate::entry::CACHE_STATUS, member);
@@ -429,10 +438,27 @@ fn renewed(
         body: entry.body.clone(),
         trailers: entry.trailers.clone(),
     });
-    if !core.is_dead(&renewed.seal) && core.store.insert(&kept.key, Arc::clone(&renewed)) {
+    if !core.is_dead(&renewed.seal) && core.store.insert(&renewed.key, Arc::clone(&renewed)) {
         core.counters.note(Event::Stored);
     }
     Some(renewed)
+}
+
+/// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
+pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
+    let Some(entry) = &fetch.stale else { return };
+    if response.status() != StatusCode::OK {
+        return;
+    }
+    let stored = entry.headers();
+    if head_agrees(response.headers(), &stored, entry.body.length) {
+        let mut confirmation = Response::new(());
+        confirmation.headers_mut().clone_from(response.headers());
+        let (parts, ()) = confirmation.into_parts();
+        renewed(&fetch.kept, entry, stored, &parts);
+    } else {
+        fetch.kept.shared.core.store.remove(&fetch.kept.key);
+    }
 }
 
 /// What waiting came to.
@@ -557,7 +583,14 @@ fn stand_in_for<B>(fetch: &Fetch, attempt: Attempt) -> Option<Response<CacheBody
         return None;
     }
     core.counters.count(Outcome::Stale);
-    let member = status::forwarded(core, fetch.reason, None, false, Some(entry.life.ttl(now)));
+    let member = status::forwarded(
+        core,
+        fetch.reason,
+        None,
+        false,
+        Some(entry.life.ttl(now)),
+        None,
+    );
     serve(fetch, entry, member)
 }
 

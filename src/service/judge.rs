@@ -40,8 +40,8 @@ pub(crate) enum Judged {
     Store(Arc<Head>),
     /// Not to be stored, but those who wait may have it: a failure that concerns them all.
     Share(Arc<Head>),
-    /// For the one who asked alone.
-    Decline,
+    /// For the one who asked alone, with the reason where a rule of HTTP gave it.
+    Decline(Option<Refusal>),
 }
 
 /// Judges a response by its head. `length` is that of its body, if it is known.
@@ -70,25 +70,22 @@ impl Judging<'_> {
         let (status, headers) = (response.status, &response.headers);
         let vary = Vary::of(headers);
         if self.is_withheld(headers, &vary) {
-            return Judged::Decline;
+            return Judged::Decline(None);
         }
         let own = self.own_lifetime(status, headers);
         let Some(lifetime) = self.lifetime(status, own) else {
-            return self.unstored(status, headers, &vary);
+            return self.unstored(status, headers, &vary, Some(Refusal::NoLifetime));
         };
-        if self
-            .refused(status, headers, &vary, own.is_none())
-            .is_some()
-        {
-            return self.unstored(status, headers, &vary);
+        if let Some(refusal) = self.refused(status, headers, &vary, own.is_none()) {
+            return self.unstored(status, headers, &vary, Some(refusal));
         }
         if self.length.is_some_and(|length| length > self.max_body()) {
-            return Judged::Decline;
+            return Judged::Decline(None);
         }
         let life = self.life(headers, lifetime);
         let flags = ReuseFlags::of(&self.directives, own.is_some_and(|own| own.explicit));
         self.head(response, life, flags, &vary)
-            .map_or(Judged::Decline, Judged::Store)
+            .map_or(Judged::Decline(None), Judged::Store)
     }
 
     /// What neither a policy nor a directive can make storable.
@@ -102,13 +99,19 @@ impl Judging<'_> {
     }
 
     /// A failure is shared with those who wait for it, unless it is somebody's own.
-    fn unstored(&self, status: StatusCode, headers: &HeaderMap, vary: &Vary) -> Judged {
+    fn unstored(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        vary: &Vary,
+        refusal: Option<Refusal>,
+    ) -> Judged {
         let private = self.directives.private != Scope::No
             || headers.contains_key(header::SET_COOKIE)
             || !matches!(vary, Vary::None);
         let fits = self.length.is_none_or(|length| length <= self.max_body());
         if !is_failure(status) || private || !fits {
-            return Judged::Decline;
+            return Judged::Decline(refusal);
         }
         let now = self.kept.shared.core.clock.now();
         let life = Life {
@@ -217,8 +220,10 @@ impl Judging<'_> {
         let share = policy.jitter.unwrap_or_default();
         let lifetime = millis(shorten(Duration::from_millis(lifetime), share, random()));
         let left = Duration::from_millis(lifetime.saturating_sub(initial_age));
-        let fresh_until = now.after(left);
-        let revalidate_until = self.window(
+        // A response that came in stale has been stale for some time.
+        let overdue = Duration::from_millis(initial_age.saturating_sub(lifetime));
+        let fresh_until = now.after(left).before(overdue);
+        let revalidate_until = window(
             fresh_until,
             self.hint
                 .as_ref()
@@ -226,7 +231,7 @@ impl Judging<'_> {
             self.directives.stale_while_revalidate,
             policy.stale_while_revalidate,
         );
-        let error_until = self.window(
+        let error_until = window(
             fresh_until,
             self.hint.as_ref().and_then(|hint| hint.stale_if_error),
             self.directives.stale_if_error,
@@ -241,28 +246,12 @@ impl Judging<'_> {
         Life {
             received: now,
             initial_age,
-            // A response that came in stale has been stale for some time.
-            fresh_until: fresh_until
-                .before(Duration::from_millis(initial_age.saturating_sub(lifetime))),
+            fresh_until,
             refresh_from: self.refresh_from(fresh_until, left, took),
             revalidate_until,
             error_until,
             gone_at,
         }
-    }
-
-    fn window(
-        &self,
-        from: Timestamp,
-        hint: Option<Duration>,
-        header: Option<u64>,
-        policy: Option<Duration>,
-    ) -> Timestamp {
-        let window = hint
-            .or(header.map(Duration::from_secs))
-            .or(policy)
-            .unwrap_or_default();
-        from.after(window.min(MAX_TTL))
     }
 
     fn kept_for(&self, headers: &HeaderMap) -> Duration {
@@ -346,7 +335,7 @@ impl Judging<'_> {
             fields::add_member(&mut response.headers, &header::VARY, "accept-encoding");
         }
         Some(Arc::new(Head::new(HeadParts {
-            key: kept.key.clone(),
+            key: kept.stored_key(&response.headers),
             status: response.status,
             headers: self.kept_fields(&response.headers),
             life,
@@ -388,4 +377,16 @@ fn millis(duration: Duration) -> u64 {
 fn random() -> u64 {
     use std::hash::{BuildHasher, RandomState};
     RandomState::new().hash_one(0_u8)
+}
+
+/// Returns the end of a window that begins at `from`: by the handler's hint, else its fields, else
+/// the policy.
+fn window(
+    from: Timestamp,
+    hint: Option<Duration>,
+    header: Option<u64>,
+    policy: Option<Duration>,
+) -> Timestamp {
+    let window = hint.or(header.map(Duration::from_secs)).or(policy);
+    from.after(window.unwrap_or_default().min(MAX_TTL))
 }

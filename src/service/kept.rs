@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request, Uri};
 
 use super::{
     facts::Facts,
+    look::with_query,
     settings::{Matched, Shared},
 };
 use crate::{
@@ -13,6 +14,7 @@ use crate::{
     entry::{Position, Seal},
     key::Key,
     policy::{TargetId, tags_of_response},
+    semantics::no_vary_search::NoVarySearch,
 };
 
 /// The head of a GET request, the key it was looked up under, and where the fence stood then.
@@ -22,6 +24,8 @@ pub(crate) struct Kept {
     pub(crate) matched: Matched,
     pub(crate) facts: Facts,
     pub(crate) key: Key,
+    /// The key of the path alone, where responses may say how they vary on the query.
+    pub(crate) path: Option<Key>,
     pub(crate) method: Method,
     /// The whole path and the query that the handler sees.
     pub(crate) uri: Uri,
@@ -61,6 +65,20 @@ impl Kept {
             .iter()
             .map(|tag| crate::policy::Target::Tag(Arc::clone(tag)).id())
             .collect()
+    }
+
+    /// Returns the key under which a response is stored. With `No-Vary-Search` it is that of all
+    /// equivalent queries, and the variance is remembered for the look-ups to come.
+    pub(crate) fn stored_key(&self, response: &HeaderMap) -> Key {
+        let Some(path) = &self.path else {
+            return self.key.clone();
+        };
+        let variance = NoVarySearch::of(response).map(Arc::new);
+        self.shared.known.set_variance(path, variance.clone());
+        match variance {
+            Some(variance) => with_query(path, &variance, self.uri.query()).to_key(),
+            None => self.key.clone(),
+        }
     }
 
     /// Returns the seal of a handler run that begins now.

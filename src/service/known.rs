@@ -10,7 +10,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use crate::policy::Pattern;
+use crate::{key::Key, policy::Pattern, semantics::no_vary_search::NoVarySearch};
 
 /// How many patterns one layer remembers. An application has fewer; above it, routes without a
 /// declared policy pass.
@@ -57,6 +57,7 @@ pub(crate) struct KnownRoutes {
     whole: Arc<Known>,
     by_pattern: ArcSwap<HashMap<Box<str>, Arc<Known>>>,
     writer: Mutex<()>,
+    variances: Mutex<HashMap<Key, Arc<NoVarySearch>>>,
 }
 
 impl KnownRoutes {
@@ -65,7 +66,34 @@ impl KnownRoutes {
             whole: Arc::default(),
             by_pattern: ArcSwap::default(),
             writer: Mutex::new(()),
+            variances: Mutex::default(),
         }
+    }
+
+    /// Returns how the responses of a path vary on its query, by the latest one that said so.
+    pub(crate) fn variance(&self, path: &[u8]) -> Option<Arc<NoVarySearch>> {
+        let all = self
+            .variances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        all.get(path).cloned()
+    }
+
+    /// Remembers how the responses of a path vary on its query. With too many paths all are
+    /// forgotten, which costs a miss each.
+    pub(crate) fn set_variance(&self, path: &Key, variance: Option<Arc<NoVarySearch>>) {
+        let mut all = self
+            .variances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let Some(variance) = variance else {
+            all.remove(&**path);
+            return;
+        };
+        if all.len() >= MAX_PATTERNS && !all.contains_key(&**path) {
+            all.clear();
+        }
+        all.insert(path.clone(), variance);
     }
 
     pub(crate) fn whole(&self) -> &Arc<Known> {

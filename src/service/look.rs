@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Request, Uri};
 
 use super::{
     facts::{Facts, carries_body, is_long},
@@ -19,6 +19,7 @@ use crate::{
     semantics::{
         cache_status::Forward,
         directives::RequestDirectives,
+        no_vary_search::NoVarySearch,
         storable::Preset,
         vary::{selecting, too_wide},
     },
@@ -180,98 +181,148 @@ fn refusal<B: 'static>(
     carries_body(request).then_some(Bypass::Body)
 }
 
+/// What was found for a request.
+struct Match {
+    /// What may be served, or be asked about.
+    stored: Option<Arc<Entry>>,
+    /// When it was soft-purged.
+    soft_at: Option<Timestamp>,
+    /// Why the request goes forward if it does.
+    forward: Forward,
+    /// On which fields the responses of the URL vary, where that is known.
+    names: Option<Arc<[HeaderName]>>,
+}
+
 impl Looking<'_> {
     fn look(&self, authority: &str, scratch: &mut Scratch) -> Looked {
         let Scratch { key, bytes } = scratch;
-        self.write_key(authority, key);
+        let path = self.write_key(authority, key);
+        let kept = || self.kept(authority, key, path.clone());
         let is_head = *self.method == Method::HEAD;
         if !self.matched.looked_up {
-            let can_learn = !is_head
-                && !self.facts.wants_range()
-                && self
-                    .matched
-                    .known
-                    .as_ref()
-                    .is_some_and(|known| !known.is_inner());
-            return if can_learn {
-                Looked::Learn(self.kept(authority, key))
+            let known = self.matched.known.as_ref();
+            let can_learn = known.is_some_and(|known| !known.is_inner());
+            return if can_learn && !is_head && !self.facts.wants_range() {
+                Looked::Learn(Box::new(kept()))
             } else {
                 Looked::Pass
             };
         }
-        let core = &self.shared.core;
-        let found = core.store.find(key.as_bytes(), self.headers, bytes);
-        let (stored, soft_at, forward, names) = match found {
-            Found::Hit(entry) => match core.fence.judge(&entry.seal) {
-                Verdict::Valid => (Some(entry), None, Forward::Stale, None),
-                Verdict::Soft(at) => (Some(entry), Some(at), Forward::Stale, None),
-                Verdict::Dead(_) => {
-                    core.counters.note(Event::Fenced);
-                    (
-                        None,
-                        None,
-                        Forward::Stale,
-                        entry.variation.clone().map(|v| v.names),
-                    )
-                }
-            },
-            Found::OtherVariants(names) => (None, None, Forward::VaryMiss, Some(names)),
-            Found::Miss => (None, None, Forward::UriMiss, None),
-        };
+        let found = self.found(key, bytes);
         let asked = self.honoured();
-        let question = Question {
-            stored: stored.as_ref().map(|entry| Stored {
-                life: entry.life,
-                flags: entry.reuse,
+        let step = plan(&self.question(&found, key, asked.as_ref()));
+        let fetch = |found: Match, reason| {
+            let kept = kept();
+            let flight = flight_key(&kept, found.names.as_deref());
+            let Match {
+                stored: stale,
                 soft_at,
-                may_retry: entry.may_retry(self.now),
-            }),
-            marked: stored.is_none() && core.store.is_uncacheable(key.as_bytes(), self.now),
-            is_head,
-            wants_range: self.facts.wants_range(),
-            request: asked.as_ref(),
-            now: self.now,
-        };
-        let step = plan(&question);
-        let fetch = |stale: Option<Arc<Entry>>, reason| {
-            let names = stale
-                .as_ref()
-                .and_then(|e| e.variation.clone().map(|v| v.names))
-                .or(names);
-            let kept = *self.kept(authority, key);
-            let flight = flight_key(&kept, names.as_deref());
+                ..
+            } = found;
             Box::new(Fetch {
                 kept,
                 flight,
                 stale,
                 soft_at,
-                asked: asked.clone(),
+                asked,
                 reason,
             })
         };
-        match (step, stored) {
-            (Step::Serve(standing), Some(entry)) => Looked::Serve(entry, standing),
+        let forward = found.forward;
+        match (step, &found.stored) {
+            (Step::Serve(standing), Some(entry)) => Looked::Serve(Arc::clone(entry), standing),
             (Step::ServeAndRefresh(standing), Some(entry)) => {
-                let refresh = fetch(Some(Arc::clone(&entry)), forward);
-                Looked::ServeAndRefresh(entry, standing, refresh)
+                let entry = Arc::clone(entry);
+                Looked::ServeAndRefresh(entry, standing, fetch(found, forward))
             }
             (Step::Bypass(Bypass::Marker), _) if !is_head && !self.facts.has_condition() => {
-                Looked::Learn(self.kept(authority, key))
+                Looked::Learn(Box::new(kept()))
             }
             (Step::Bypass(reason), _) => Looked::Bypass(reason),
             (Step::OnlyIfCachedMiss, _) => Looked::OnlyIfCachedMiss,
-            (Step::Revalidate(Reason::Request), stored) => {
-                Looked::Fetch(fetch(stored, Forward::Request))
+            (Step::Revalidate(Reason::Request), _) => Looked::Fetch(fetch(found, Forward::Request)),
+            (Step::Revalidate(Reason::Stale) | Step::Fetch, _)
+            | (Step::Serve(_) | Step::ServeAndRefresh(_), None) => {
+                Looked::Fetch(fetch(found, forward))
             }
-            (_, stored) => Looked::Fetch(fetch(stored, forward)),
         }
     }
 
-    fn write_key(&self, authority: &str, key: &mut KeyBuffer) {
+    /// Finds what is stored for the request and not void.
+    fn found(&self, key: &KeyBuffer, bytes: &mut Vec<u8>) -> Match {
+        let core = &self.shared.core;
+        let (stored, soft_at, forward, names) =
+            match core.store.find(key.as_bytes(), self.headers, bytes) {
+                Found::Miss => (None, None, Forward::UriMiss, None),
+                Found::OtherVariants(names) => (None, None, Forward::VaryMiss, Some(names)),
+                Found::Hit(entry) => {
+                    let names = entry
+                        .variation
+                        .as_ref()
+                        .map(|variation| Arc::clone(&variation.names));
+                    match core.fence.judge(&entry.seal) {
+                        Verdict::Valid => (Some(entry), None, Forward::Stale, names),
+                        Verdict::Soft(at) => (Some(entry), Some(at), Forward::Stale, names),
+                        Verdict::Dead(_) => {
+                            core.counters.note(Event::Fenced);
+                            (None, None, Forward::Stale, names)
+                        }
+                    }
+                }
+            };
+        Match {
+            stored,
+            soft_at,
+            forward,
+            names,
+        }
+    }
+
+    fn question<'q>(
+        &self,
+        found: &Match,
+        key: &KeyBuffer,
+        request: Option<&'q RequestDirectives>,
+    ) -> Question<'q> {
+        let stored = found.stored.as_ref().map(|entry| Stored {
+            life: entry.life,
+            flags: entry.reuse,
+            soft_at: found.soft_at,
+            may_retry: entry.may_retry(self.now),
+        });
+        let store = &self.shared.core.store;
+        Question {
+            stored,
+            marked: stored.is_none() && store.is_uncacheable(key.as_bytes(), self.now),
+            is_head: *self.method == Method::HEAD,
+            wants_range: self.facts.wants_range(),
+            request,
+            now: self.now,
+        }
+    }
+
+    /// Writes the key. Where the responses of the path may say how they vary on the query, returns
+    /// the key of the path, under which that is remembered.
+    fn write_key(&self, authority: &str, key: &mut KeyBuffer) -> Option<Key> {
+        let policy = &self.matched.policy;
+        if policy.no_vary_search != Some(true) || policy.query.is_some() {
+            self.write_with(authority, self.uri.query(), key);
+            return None;
+        }
+        self.write_with(authority, None, key);
+        let path = key.to_key();
+        match self.shared.known.variance(&path) {
+            Some(variance) => *key = with_query(&path, &variance, self.uri.query()),
+            None => self.write_with(authority, self.uri.query(), key),
+        }
+        Some(path)
+    }
+
+    fn write_with(&self, authority: &str, query: Option<&str>, key: &mut KeyBuffer) {
         let request = KeyedRequest {
             authority,
             path: self.uri.path(),
-            query: self.uri.query(),
+            query,
             headers: self.headers,
             pattern: self.matched.pattern(),
             identity: self.identity,
@@ -290,12 +341,13 @@ impl Looking<'_> {
         }
     }
 
-    fn kept(&self, authority: &str, key: &KeyBuffer) -> Box<Kept> {
-        Box::new(Kept {
+    fn kept(&self, authority: &str, key: &KeyBuffer, path: Option<Key>) -> Kept {
+        Kept {
             shared: Arc::clone(self.shared),
             matched: self.matched.clone(),
             facts: self.facts,
             key: key.to_key(),
+            path,
             method: self.method.clone(),
             uri: Uri::clone(&self.uri),
             authority: authority.into(),
@@ -303,13 +355,24 @@ impl Looking<'_> {
             position: self.shared.core.position(),
             requested: self.now,
             identified: self.identity.is_some(),
-        })
+        }
     }
+}
+
+/// Returns the key of a request whose responses vary on the query as `variance` says: the key of
+/// its path, then the query in the form that all equivalent queries share.
+pub(crate) fn with_query(path: &Key, variance: &NoVarySearch, query: Option<&str>) -> KeyBuffer {
+    let mut canonical = Vec::new();
+    variance.canonical(query, &mut canonical);
+    let mut key = KeyBuffer::default();
+    key.raw(path);
+    key.part(&canonical);
+    key
 }
 
 /// Returns the key of the flights of a request: those of one variant, where it is known on which
 /// fields the responses vary.
-pub(crate) fn flight_key(kept: &Kept, names: Option<&[http::HeaderName]>) -> Key {
+pub(crate) fn flight_key(kept: &Kept, names: Option<&[HeaderName]>) -> Key {
     let Some(names) = names else {
         return kept.key.clone();
     };

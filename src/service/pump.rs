@@ -90,7 +90,7 @@ pub(crate) fn learn<B: Fillable>(response: Response<B>, kept: &Kept) -> Response
                 );
             }
         }
-        Judged::Share(_) | Judged::Decline => {}
+        Judged::Share(_) | Judged::Decline(_) => {}
     }
     Response::from_parts(parts, CacheBody::inner(body))
 }
@@ -113,7 +113,7 @@ pub(crate) fn begin<B: Fillable>(
     }
     let (mut parts, body) = response.into_parts();
     let ttl = stored.then(|| head.life.ttl(core.clock.now()));
-    if let Some(member) = status::forwarded(core, reason, None, stored, ttl) {
+    if let Some(member) = status::forwarded(core, reason, None, stored, ttl, None) {
         parts.headers.append(CACHE_STATUS, member);
     }
     let (rest, receiver) = oneshot::channel();
@@ -121,7 +121,7 @@ pub(crate) fn begin<B: Fillable>(
     let pump = Pump {
         wish: wish(kept, &head),
         core: Arc::clone(core),
-        primary: kept.key.clone(),
+        primary: head.key.clone(),
         most: kept
             .matched
             .policy

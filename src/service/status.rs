@@ -28,6 +28,7 @@ pub(crate) fn forwarded(
     status: Option<u16>,
     stored: bool,
     ttl: Option<i64>,
+    detail: Option<&str>,
 ) -> Option<HeaderValue> {
     let handling = Handling::Forwarded {
         reason,
@@ -35,7 +36,7 @@ pub(crate) fn forwarded(
         stored,
         collapsed: None,
     };
-    member(core, handling, ttl, None)
+    member(core, handling, ttl, detail)
 }
 
 /// Returns the member of an answer that another request's handler run gave.

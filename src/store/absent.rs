@@ -55,10 +55,6 @@ impl Memory {
         self.markers.is_set(primary, now)
     }
 
-    pub(crate) fn clear(&self) {
-        self.markers.clear();
-    }
-
     pub(crate) fn sweep(&self, _: Timestamp) -> usize {
         0
     }

@@ -62,13 +62,6 @@ impl Markers {
         }
     }
 
-    /// Takes all marks away.
-    pub(super) fn clear(&self) {
-        for place in &self.places {
-            place.store(0, Ordering::Relaxed);
-        }
-    }
-
     /// Returns the place of `key`, and the part of its hash that is written there.
     fn place(&self, key: &[u8]) -> Option<(&AtomicU64, u64)> {
         let hash = self.hasher.hash_one(key);
@@ -115,9 +108,6 @@ mod tests {
         let markers = Markers::new();
         markers.set(b"a", Timestamp::NEVER);
         markers.unset(b"a");
-        assert!(!markers.is_set(b"a", NOW));
-        markers.set(b"a", Timestamp::NEVER);
-        markers.clear();
         assert!(!markers.is_set(b"a", NOW));
     }
 

@@ -40,7 +40,7 @@ use super::{
     Found,
     markers::Markers,
     slot::{ByWeight, Collect, INDEX_SLOT, Left, Slot},
-    variants::{Variant, Variants},
+    variants::Variant,
 };
 use crate::{
     clock::Timestamp,
@@ -192,12 +192,6 @@ impl Memory {
     /// Tells whether a URL is marked, so that its requests need not wait for each other.
     pub(crate) fn is_uncacheable(&self, primary: &[u8], now: Timestamp) -> bool {
         self.markers.is_set(primary, now)
-    }
-
-    /// Removes everything, one shard's lock and one slot at a time.
-    pub(crate) fn clear(&self) {
-        self.slots.drain().for_each(drop);
-        self.markers.clear();
     }
 
     /// Removes what is of no use any more at `now`, and returns how many slots that were.

@@ -48,16 +48,6 @@ fn a_star_or_what_is_no_name_fits_no_request() {
     }
 }
 
-/// RFC 9111, rule 8.
-#[test]
-fn the_newest_response_that_varies_says_what_selects() {
-    let at = |millis| Some(Timestamp::from_millis(millis));
-    let (old, new) = (vary(&["a"]), vary(&["b"]));
-    let stored = [(at(2), &new), (at(1), &old), (at(3), &Vary::None)];
-    assert_eq!(Vary::in_force(stored), &new);
-    assert_eq!(Vary::in_force([(at(3), &Vary::None)]), &Vary::None);
-}
-
 /// RFC 9111, rule 11.
 #[test]
 fn absent_matches_only_absent() {

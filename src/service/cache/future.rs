@@ -13,7 +13,14 @@ use pin_project::pin_project;
 use super::CacheBody;
 use crate::{
     observe::Bypass,
-    service::{fill::Fillable, kept::Kept, pump, settings::Shared, status},
+    service::{
+        fill::{self, Fillable},
+        kept::Kept,
+        look::Fetch,
+        pump,
+        settings::Shared,
+        status,
+    },
 };
 
 type Slow<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
@@ -48,6 +55,8 @@ pub(crate) enum After {
     Leave,
     /// See whether the route can be learned and the answer stored.
     Learn(Box<Kept>),
+    /// Compare the answer to a HEAD with what is stored of the GET.
+    Compare(Box<Fetch>),
     /// Say why it did not take part.
     Tell(Arc<Shared>, Bypass),
 }
@@ -115,6 +124,10 @@ pub(crate) fn finish<B: Fillable>(response: Response<B>, after: After) -> Respon
     match after {
         After::Leave => response.map(CacheBody::inner),
         After::Learn(kept) => pump::learn(response, &kept),
+        After::Compare(fetch) => {
+            fill::compare(&response, &fetch);
+            response.map(CacheBody::inner)
+        }
         After::Tell(shared, reason) => {
             let mut response = response.map(CacheBody::inner);
             status::add_bypass(&shared.core, reason, response.headers_mut());

@@ -67,6 +67,10 @@ impl CacheLayer {
     }
 
     /// Sets which routes have which policy, and which requests invalidate what.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a layer keeps what it is given"
+    )]
     pub fn routes(self, table: RouteTable) -> Self {
         self.change(|shared| shared.table = table.over(&shared.base))
     }

@@ -74,7 +74,7 @@ where
             };
         }
         let matched = self.shared.matched(&request, original_uri(&request).path());
-        let (request, identity) = identified(request, &matched);
+        let (mut request, identity) = identified(request, &matched);
         let now = self.shared.core.clock.now();
         let looked = look(&self.shared, &matched, &request, identity.as_deref(), now);
         let count = |outcome| self.shared.core.counters.count(outcome);
@@ -94,10 +94,12 @@ where
             }
             Looked::Learn(kept) => {
                 count(Outcome::Pass);
-                match cut(request, &matched) {
-                    Ok(request) => self.pass(request, After::Learn(kept)),
-                    Err(request) => self.pass(request, After::Leave),
-                }
+                let after = if cut(&mut request, &matched) {
+                    After::Learn(kept)
+                } else {
+                    After::Leave
+                };
+                self.pass(request, after)
             }
             Looked::Bypass(reason) => {
                 count(Outcome::Bypass);
@@ -216,7 +218,7 @@ impl<S> Cache<S> {
         entry: &Arc<crate::entry::Entry>,
         standing: Standing,
         fetch: Box<Fetch>,
-        request: Request<R>,
+        mut request: Request<R>,
         now: crate::clock::Timestamp,
     ) -> FutureOf<S, R, B>
     where
@@ -237,9 +239,7 @@ impl<S> Cache<S> {
             return self.pass(request, After::Leave);
         };
         core.counters.count(outcome);
-        if core.has_background()
-            && let Ok(request) = cut(request, &fetch.kept.matched)
-        {
+        if core.has_background() && cut(&mut request, &fetch.kept.matched) {
             refresh(fetch, self.inner.clone(), request);
         }
         ResponseFuture::ready(response)
@@ -248,7 +248,7 @@ impl<S> Cache<S> {
     fn fetch<R, B>(
         &mut self,
         wanted: Box<Fetch>,
-        request: Request<R>,
+        mut request: Request<R>,
         matched: &Matched,
     ) -> FutureOf<S, R, B>
     where
@@ -258,15 +258,15 @@ impl<S> Cache<S> {
         R: Send + 'static,
         B: Fillable,
     {
-        match cut(request, matched) {
-            // What a HEAD brings has no body: it never leads, and nobody follows it.
-            Ok(request) if *request.method() == Method::HEAD => {
-                self.shared.core.counters.count(Outcome::Miss);
-                self.pass(request, After::Leave)
-            }
-            Ok(request) => ResponseFuture::slow(fetch(wanted, self.inner.clone(), request)),
-            Err(request) => self.pass(request, After::Leave),
+        if !cut(&mut request, matched) {
+            return self.pass(request, After::Leave);
         }
+        if *request.method() == Method::HEAD {
+            // What a HEAD brings has no body: it never leads, and nobody follows it.
+            self.shared.core.counters.count(Outcome::Miss);
+            return self.pass(request, After::Compare(wanted));
+        }
+        ResponseFuture::slow(fetch(wanted, self.inner.clone(), request))
     }
 }
 
@@ -280,15 +280,11 @@ fn identified<R>(request: Request<R>, matched: &Matched) -> (Request<R>, Option<
     (Request::from_parts(parts, body), identity)
 }
 
-/// Shows the handler only what is keyed of the query, where a list is declared.
-fn cut<R>(mut request: Request<R>, matched: &Matched) -> Result<Request<R>, Request<R>> {
-    match &matched.policy.query {
-        None => Ok(request),
-        Some(names) => match cut_query(&mut request, names) {
-            Some(()) => Ok(request),
-            None => Err(request),
-        },
-    }
+/// Shows the handler only what is keyed of the query, where a list is declared. Returns whether that
+/// could be done; if not, the answer may not be shared.
+fn cut<R>(request: &mut Request<R>, matched: &Matched) -> bool {
+    let listed = matched.policy.query.as_ref();
+    listed.is_none_or(|names| cut_query(request, names).is_some())
 }
 
 #[cfg(feature = "tracing")]

@@ -220,15 +220,6 @@ fn a_sweep_removes_what_is_gone_and_nothing_else() {
 }
 
 #[test]
-fn clearing_leaves_nothing() {
-    let memory = memory();
-    plain(&memory, "a", "a");
-    vary(&memory, &["x-a"], &[], "one");
-    memory.clear();
-    assert_eq!((memory.len(), memory.weight()), (0, Markers::BYTES));
-}
-
-#[test]
 fn a_response_that_is_too_heavy_is_refused_and_counted() {
     let memory = memory();
     let heavy = Sample::new("url").body(vec![1; 15 << 20]);
