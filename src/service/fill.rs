@@ -4,43 +4,33 @@
 //! only the first reader. So a client that leaves, at whatever moment, ends nothing. Those who
 //! follow wait at most the wait limit; then each runs the handler for itself, a few at a time.
 
-use std::{any::Any, future::poll_fn, panic::resume_unwind, sync::Arc, time::Duration};
+use std::{any::Any, future::poll_fn, panic::resume_unwind, sync::Arc};
 
-use http::{Method, Request, Response, StatusCode, header};
+use http::{Request, Response, StatusCode};
 use tokio::{sync::oneshot, time::timeout};
 use tower_service::Service;
 
-pub(crate) use super::pump::Fillable;
 use super::{
-    answer::{Asked, Told, answer, refused},
+    arrive::{Arrival, candidates, question},
     cache::CacheBody,
-    judge::{Judged, judge},
+    fallback::{refuse, serve, stand_in, stand_in_for_error},
+    follow::{Followed, follow},
     kept::Kept,
     look::{Fetch, flight_key},
     plan::stands_in,
-    pump::{FILL_LIMIT, FlightLeader, begin, is_marked, learn},
+    pump::{FILL_LIMIT, Fillable, FlightLeader, learn},
     status,
 };
 use crate::{
-    entry::{Entry, Head},
-    flight::{CatchPanic, Flight, Follower, Join, Landing},
+    entry::Entry,
+    flight::{CatchPanic, Flight, Follower, Join},
     handle::Draft,
     observe::{Event, Outcome},
     semantics::{
-        dates,
-        directives::ResponseDirectives,
-        fields::freshen,
         reuse::{Attempt, is_failure},
-        storable::{Preset, Refusal},
-        validators::{
-            Condition, Validators, answered_by, ask, condition, head_agrees, not_modified_fields,
-        },
-        vary::selecting,
+        validators::{Condition, Validators, condition, not_modified_fields},
     },
 };
-
-/// How long one request waits for another's handler run if no policy says otherwise.
-const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// How a handler run ended, for the one who led it.
 pub(crate) enum Run<B, E> {
@@ -264,272 +254,6 @@ where
     receiver
 }
 
-/// Returns what the handler may be asked to confirm: what is stored under the key and not void.
-fn candidates(fetch: &Fetch) -> Vec<Arc<Entry>> {
-    let Some(stale) = &fetch.stale else {
-        return Vec::new();
-    };
-    let core = &fetch.kept.shared.core;
-    let mut all = core.store.candidates(&fetch.kept.key);
-    all.retain(|entry| !Arc::ptr_eq(&entry.head, &stale.head) && !core.is_dead(&entry.seal));
-    all.insert(0, Arc::clone(stale));
-    all
-}
-
-/// Makes the request ask about the candidates instead of what the client asked.
-fn question<R>(request: &mut Request<R>, candidates: &[Arc<Entry>]) -> bool {
-    let heads: Vec<_> = candidates.iter().map(|entry| entry.headers()).collect();
-    let validators: Vec<_> = heads.iter().map(Validators::of).collect();
-    *request.method_mut() = Method::GET;
-    ask(request.headers_mut(), &validators)
-}
-
-/// A handler run that has ended, and all who are to be told.
-struct Arrival<'a> {
-    kept: &'a Kept,
-    candidates: &'a [Arc<Entry>],
-    asks: bool,
-    reason: crate::semantics::cache_status::Forward,
-    leader: FlightLeader,
-}
-
-impl Arrival<'_> {
-    fn arrive<B: Fillable, E>(
-        self,
-        ended: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
-    ) -> Run<B, E> {
-        match ended {
-            // Dropping the leader tells the followers that the run is lost.
-            Err(payload) => {
-                self.failed();
-                Run::Panicked(payload)
-            }
-            Ok(Err(error)) => {
-                self.failed();
-                self.leader.land(Landing::Failed);
-                Run::Error(error)
-            }
-            Ok(Ok(response)) => self.response(response),
-        }
-    }
-
-    fn failed(&self) {
-        let core = &self.kept.shared.core;
-        core.counters.note(Event::Failed);
-        if let Some(stale) = self.candidates.first() {
-            stale.put_off(core.clock.now());
-        }
-    }
-
-    fn response<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
-        let core = &self.kept.shared.core;
-        if is_marked(&response, core) {
-            if let Some(known) = &self.kept.matched.known {
-                known.leave_to_inner();
-            }
-            self.leader.land(Landing::Declined);
-            return Run::Response(response.map(CacheBody::inner));
-        }
-        if self.asks && response.status() == StatusCode::NOT_MODIFIED {
-            return self.not_modified(response);
-        }
-        if is_failure(response.status()) {
-            self.failed();
-        }
-        let reason = self.reason;
-        let (mut parts, body) = response.into_parts();
-        match judge(self.kept, &mut parts, body.size_hint().exact()) {
-            Judged::Store(head) | Judged::Share(head) => {
-                let response = Response::from_parts(parts, body);
-                Run::Response(begin(self.kept, head, response, Some(self.leader), reason))
-            }
-            Judged::Decline(refusal) => {
-                self.declined(parts.status);
-                let mut response = Response::from_parts(parts, CacheBody::inner(body));
-                if let Some(member) = status::forwarded(
-                    core,
-                    reason,
-                    None,
-                    false,
-                    None,
-                    refusal.map(Refusal::as_str),
-                ) {
-                    response
-                        .headers_mut()
-                        .append(crate::entry::CACHE_STATUS, member);
-                }
-                Run::Response(response)
-            }
-        }
-    }
-
-    /// An answer that may not be kept takes the place of what was kept, unless it is a failure.
-    fn declined(self, status: StatusCode) {
-        let core = &self.kept.shared.core;
-        core.counters.note(Event::Declined);
-        if !is_failure(status) {
-            if !self.candidates.is_empty() {
-                core.store.remove(&self.kept.key);
-            }
-            let until = core.clock.now().after(super::pump::MARKED_FOR);
-            core.store.mark_uncacheable(&self.kept.key, until);
-        }
-        self.leader.land(Landing::Declined);
-    }
-
-    /// The handler confirmed one of the candidates, or several.
-    fn not_modified<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
-        let core = &self.kept.shared.core;
-        let (parts, body) = response.into_parts();
-        let heads: Vec<_> = self
-            .candidates
-            .iter()
-            .map(|entry| entry.headers())
-            .collect();
-        let validators: Vec<_> = heads.iter().map(Validators::of).collect();
-        let mut confirmed = None;
-        for at in answered_by(&parts.headers, &validators) {
-            let (Some(entry), Some(headers)) = (self.candidates.get(at), heads.get(at)) else {
-                continue;
-            };
-            let renewed = renewed(self.kept, entry, headers.clone(), &parts);
-            if let Some(renewed) = renewed {
-                confirmed.get_or_insert(renewed);
-            }
-        }
-        let Some(entry) = confirmed else {
-            core.store.remove(&self.kept.key);
-            self.leader.land(Landing::Lost);
-            return Run::Response(Response::from_parts(parts, CacheBody::inner(body)));
-        };
-        self.leader.land(Landing::Landed(Arc::clone(&entry)));
-        Run::Confirmed(entry)
-    }
-}
-
-/// Returns a confirmed entry with its fields and its lifetime made new (RFC 9111 §4.3.4), and
-/// stores it. It is sealed with the position of the run that confirmed it.
-fn renewed(
-    kept: &Kept,
-    entry: &Arc<Entry>,
-    mut headers: http::HeaderMap,
-    confirmation: &http::response::Parts,
-) -> Option<Arc<Entry>> {
-    let core = &kept.shared.core;
-    let mut newer = confirmation.headers.clone();
-    let directives = ResponseDirectives::of(&newer, &kept.shared.targeted);
-    for name in directives.withheld_fields() {
-        newer.remove(name);
-    }
-    freshen(&mut headers, &newer);
-    if !newer.contains_key(header::DATE) {
-        headers.insert(header::DATE, dates::format(core.clock.wall()));
-    }
-    let mut response = Response::new(());
-    *response.status_mut() = entry.status;
-    *response.headers_mut() = headers;
-    *response.extensions_mut() = confirmation.extensions.clone();
-    let (mut parts, ()) = response.into_parts();
-    let Judged::Store(head) = judge(kept, &mut parts, Some(entry.body.length)) else {
-        return None;
-    };
-    let renewed = Arc::new(Entry {
-        head: Arc::new(Arc::into_inner(head)?.renewing(entry)),
-        body: entry.body.clone(),
-        trailers: entry.trailers.clone(),
-    });
-    if !core.is_dead(&renewed.seal) && core.store.insert(&renewed.key, Arc::clone(&renewed)) {
-        core.counters.note(Event::Stored);
-    }
-    Some(renewed)
-}
-
-/// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
-pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
-    let Some(entry) = &fetch.stale else { return };
-    if response.status() != StatusCode::OK {
-        return;
-    }
-    let stored = entry.headers();
-    if head_agrees(response.headers(), &stored, entry.body.length) {
-        let mut confirmation = Response::new(());
-        confirmation.headers_mut().clone_from(response.headers());
-        let (parts, ()) = confirmation.into_parts();
-        renewed(&fetch.kept, entry, stored, &parts);
-    } else {
-        fetch.kept.shared.core.store.remove(&fetch.kept.key);
-    }
-}
-
-/// What waiting came to.
-enum Followed<B> {
-    Answer(Response<CacheBody<B>>),
-    /// The answer is one's own affair: run the handler, at once.
-    Alone,
-    /// It took too long.
-    Late,
-    Lost,
-    Failed,
-    /// An invalidation has overtaken the run.
-    Void,
-    /// The answer is for other values of these fields.
-    OtherVariant(Arc<[http::HeaderName]>),
-}
-
-async fn follow<B>(fetch: &Fetch, follower: &mut Follower<Draft, Arc<Entry>>) -> Followed<B> {
-    let kept = &fetch.kept;
-    let core = &kept.shared.core;
-    let limit = kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
-    let complete = kept.facts.has_condition() || kept.facts.wants_range();
-    let Ok(landing) = timeout(limit, follower.wait(complete)).await else {
-        return stand_in(fetch).map_or(Followed::Late, Followed::Answer);
-    };
-    let head: &Head = match &landing {
-        Landing::Streaming(draft) => &draft.head,
-        Landing::Landed(entry) => &entry.head,
-        Landing::Declined => return Followed::Alone,
-        Landing::Failed => return Followed::Failed,
-        Landing::Lost | Landing::Flying => return Followed::Lost,
-    };
-    if core.is_dead(&head.seal) {
-        core.counters.note(Event::Fenced);
-        return Followed::Void;
-    }
-    if let Some(names) = other_variant(kept, head) {
-        return Followed::OtherVariant(names);
-    }
-    if is_failure(head.status)
-        && let Some(stale) = stand_in(fetch)
-    {
-        return Followed::Answer(stale);
-    }
-    let now = core.clock.now();
-    let ttl = (head.life.gone_at > now).then(|| head.life.ttl(now));
-    let member = status::collapsed(core, ttl);
-    core.counters.count(Outcome::Collapsed);
-    match landing {
-        Landing::Streaming(draft) => {
-            let reader = crate::flight::BodyReader::new(Arc::clone(&draft.body));
-            let mut response = Response::new(CacheBody::shared(reader, draft.length, None));
-            *response.status_mut() = draft.head.status;
-            *response.headers_mut() = draft.head.fields(crate::entry::Form::Plain, now, member);
-            Followed::Answer(response)
-        }
-        Landing::Landed(entry) => {
-            serve(fetch, &entry, member).map_or(Followed::Alone, Followed::Answer)
-        }
-        _ => Followed::Alone,
-    }
-}
-
-/// Returns the fields on which the response varies if it is for other values of them.
-fn other_variant(kept: &Kept, head: &Head) -> Option<Arc<[http::HeaderName]>> {
-    let variation = head.variation.as_ref()?;
-    let mut own = Vec::new();
-    selecting(&variation.names, &kept.headers, &mut own);
-    (*own != *variation.selecting).then(|| Arc::clone(&variation.names))
-}
-
 /// Runs the handler for one request alone; the answer may still be stored.
 async fn alone<S, R, B>(kept: Kept, mut service: S, request: Request<R>) -> Answer<B, S::Error>
 where
@@ -556,60 +280,4 @@ where
 {
     let _place = follower.straggle().await;
     alone(fetch.kept, service, request).await
-}
-
-/// Returns what is stored, in place of a run that failed, if it may be served so.
-fn stand_in<B>(fetch: &Fetch) -> Option<Response<CacheBody<B>>> {
-    stand_in_for(fetch, Attempt::Failed)
-}
-
-/// Returns what is stored, in place of an answer of a service that returned an error. To a gateway
-/// that means that the origin can not be reached (RFC 9111 §4.2.4).
-fn stand_in_for_error<B>(fetch: &Fetch) -> Option<Response<CacheBody<B>>> {
-    stand_in_for(
-        fetch,
-        match fetch.kept.shared.preset {
-            Preset::Application => Attempt::Failed,
-            Preset::Gateway => Attempt::Disconnected,
-        },
-    )
-}
-
-fn stand_in_for<B>(fetch: &Fetch, attempt: Attempt) -> Option<Response<CacheBody<B>>> {
-    let core = &fetch.kept.shared.core;
-    let entry = fetch.stale.as_ref()?;
-    let now = core.clock.now();
-    if core.is_dead(&entry.seal) || !stands_in(&fetch.question(now), attempt) {
-        return None;
-    }
-    core.counters.count(Outcome::Stale);
-    let member = status::forwarded(
-        core,
-        fetch.reason,
-        None,
-        false,
-        Some(entry.life.ttl(now)),
-        None,
-    );
-    serve(fetch, entry, member)
-}
-
-fn serve<B>(
-    fetch: &Fetch,
-    entry: &Arc<Entry>,
-    member: Option<http::HeaderValue>,
-) -> Option<Response<CacheBody<B>>> {
-    let kept = &fetch.kept;
-    let asked = Asked {
-        method: &kept.method,
-        headers: &kept.headers,
-        facts: kept.facts,
-    };
-    let now = kept.shared.core.clock.now();
-    answer(&kept.shared.core, entry, &asked, now, Told::As(member))
-}
-
-fn refuse<B>(fetch: &Fetch) -> Response<CacheBody<B>> {
-    fetch.kept.shared.core.counters.count(Outcome::Refused);
-    refused()
 }

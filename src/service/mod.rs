@@ -11,13 +11,18 @@
 //! | What is done with it? | `plan` |
 //! | May the response be stored, and for how long? | `judge` |
 //! | What does the client get of a stored response? | `answer`, `status` |
-//! | Who runs the handler, and who waits? | `fill`, `pump` |
+//! | Who runs the handler, and who waits? | `fill`, `follow` |
+//! | What does a run bring? | `arrive`, `pump` |
+//! | What if it brings nothing? | `fallback` |
 //! | What does a mutating request invalidate, and when? | `mutation` |
 
 mod answer;
+mod arrive;
 mod cache;
 mod facts;
+mod fallback;
 mod fill;
+mod follow;
 mod judge;
 mod kept;
 mod known;

@@ -14,10 +14,10 @@ use super::CacheBody;
 use crate::{
     observe::Bypass,
     service::{
-        fill::{self, Fillable},
+        arrive,
         kept::Kept,
         look::Fetch,
-        pump,
+        pump::{self, Fillable},
         settings::Shared,
         status,
     },
@@ -125,7 +125,7 @@ pub(crate) fn finish<B: Fillable>(response: Response<B>, after: After) -> Respon
         After::Leave => response.map(CacheBody::inner),
         After::Learn(kept) => pump::learn(response, &kept),
         After::Compare(fetch) => {
-            fill::compare(&response, &fetch);
+            arrive::compare(&response, &fetch);
             response.map(CacheBody::inner)
         }
         After::Tell(shared, reason) => {

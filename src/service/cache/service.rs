@@ -15,11 +15,12 @@ use crate::{
     service::{
         answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
         facts::{Facts, is_read},
-        fill::{Fillable, fetch, refresh},
+        fill::{fetch, refresh},
         kept::{cut_query, original_uri},
         look::{Fetch, Looked, look},
         mutation::mutate,
         plan::Standing,
+        pump::Fillable,
         settings::{Matched, Shared},
         status,
     },

@@ -1,0 +1,224 @@
+//! What a handler run brings: a new response, the confirmation of a stored one, or a failure.
+
+use std::{any::Any, sync::Arc};
+
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+
+use super::{
+    cache::CacheBody,
+    fill::Run,
+    judge::{Judged, judge},
+    kept::Kept,
+    look::Fetch,
+    pump::{self, Fillable, FlightLeader, begin, is_marked},
+    status,
+};
+use crate::{
+    entry::{CACHE_STATUS, Entry},
+    flight::Landing,
+    observe::Event,
+    semantics::{
+        cache_status::Forward,
+        dates,
+        directives::ResponseDirectives,
+        fields::freshen,
+        reuse::is_failure,
+        storable::Refusal,
+        validators::{Validators, answered_by, ask, head_agrees},
+    },
+};
+
+/// Returns what the handler may be asked to confirm: what is stored under the key and not void.
+pub(crate) fn candidates(fetch: &Fetch) -> Vec<Arc<Entry>> {
+    let Some(stale) = &fetch.stale else {
+        return Vec::new();
+    };
+    let core = &fetch.kept.shared.core;
+    let mut all = core.store.candidates(&fetch.kept.key);
+    all.retain(|entry| !Arc::ptr_eq(&entry.head, &stale.head) && !core.is_dead(&entry.seal));
+    all.insert(0, Arc::clone(stale));
+    all
+}
+
+/// Makes the request ask about the candidates instead of what the client asked.
+pub(crate) fn question<R>(request: &mut Request<R>, candidates: &[Arc<Entry>]) -> bool {
+    let heads: Vec<_> = candidates.iter().map(|entry| entry.headers()).collect();
+    let validators: Vec<_> = heads.iter().map(Validators::of).collect();
+    *request.method_mut() = Method::GET;
+    ask(request.headers_mut(), &validators)
+}
+
+/// A handler run that has ended, and all who are to be told.
+pub(crate) struct Arrival<'a> {
+    pub(crate) kept: &'a Kept,
+    pub(crate) candidates: &'a [Arc<Entry>],
+    pub(crate) asks: bool,
+    pub(crate) reason: Forward,
+    pub(crate) leader: FlightLeader,
+}
+
+impl Arrival<'_> {
+    pub(crate) fn arrive<B: Fillable, E>(
+        self,
+        ended: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
+    ) -> Run<B, E> {
+        match ended {
+            // Dropping the leader tells the followers that the run is lost.
+            Err(payload) => {
+                self.failed();
+                Run::Panicked(payload)
+            }
+            Ok(Err(error)) => {
+                self.failed();
+                self.leader.land(Landing::Failed);
+                Run::Error(error)
+            }
+            Ok(Ok(response)) => self.response(response),
+        }
+    }
+
+    fn failed(&self) {
+        let core = &self.kept.shared.core;
+        core.counters.note(Event::Failed);
+        if let Some(stale) = self.candidates.first() {
+            stale.put_off(core.clock.now());
+        }
+    }
+
+    fn response<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
+        let core = &self.kept.shared.core;
+        if is_marked(&response, core) {
+            if let Some(known) = &self.kept.matched.known {
+                known.leave_to_inner();
+            }
+            self.leader.land(Landing::Declined);
+            return Run::Response(response.map(CacheBody::inner));
+        }
+        if self.asks && response.status() == StatusCode::NOT_MODIFIED {
+            return self.not_modified(response);
+        }
+        if is_failure(response.status()) {
+            self.failed();
+        }
+        let reason = self.reason;
+        let (mut parts, body) = response.into_parts();
+        match judge(self.kept, &mut parts, body.size_hint().exact()) {
+            Judged::Store(head) | Judged::Share(head) => {
+                let response = Response::from_parts(parts, body);
+                Run::Response(begin(self.kept, head, response, Some(self.leader), reason))
+            }
+            Judged::Decline(refusal) => {
+                self.declined(parts.status);
+                let mut response = Response::from_parts(parts, CacheBody::inner(body));
+                if let Some(member) = status::forwarded(
+                    core,
+                    reason,
+                    None,
+                    false,
+                    None,
+                    refusal.map(Refusal::as_str),
+                ) {
+                    response.headers_mut().append(CACHE_STATUS, member);
+                }
+                Run::Response(response)
+            }
+        }
+    }
+
+    /// An answer that may not be kept takes the place of what was kept, unless it is a failure.
+    fn declined(self, status: StatusCode) {
+        let core = &self.kept.shared.core;
+        core.counters.note(Event::Declined);
+        if !is_failure(status) {
+            if !self.candidates.is_empty() {
+                core.store.remove(&self.kept.key);
+            }
+            let until = core.clock.now().after(pump::MARKED_FOR);
+            core.store.mark_uncacheable(&self.kept.key, until);
+        }
+        self.leader.land(Landing::Declined);
+    }
+
+    /// The handler confirmed one of the candidates, or several.
+    fn not_modified<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
+        let core = &self.kept.shared.core;
+        let (parts, body) = response.into_parts();
+        let heads: Vec<_> = self
+            .candidates
+            .iter()
+            .map(|entry| entry.headers())
+            .collect();
+        let validators: Vec<_> = heads.iter().map(Validators::of).collect();
+        let mut confirmed = None;
+        for at in answered_by(&parts.headers, &validators) {
+            let (Some(entry), Some(headers)) = (self.candidates.get(at), heads.get(at)) else {
+                continue;
+            };
+            let renewed = renewed(self.kept, entry, headers.clone(), &parts);
+            if let Some(renewed) = renewed {
+                confirmed.get_or_insert(renewed);
+            }
+        }
+        let Some(entry) = confirmed else {
+            core.store.remove(&self.kept.key);
+            self.leader.land(Landing::Lost);
+            return Run::Response(Response::from_parts(parts, CacheBody::inner(body)));
+        };
+        self.leader.land(Landing::Landed(Arc::clone(&entry)));
+        Run::Confirmed(entry)
+    }
+}
+
+/// Returns a confirmed entry with its fields and its lifetime made new (RFC 9111 §4.3.4), and
+/// stores it. It is sealed with the position of the run that confirmed it.
+fn renewed(
+    kept: &Kept,
+    entry: &Arc<Entry>,
+    mut headers: HeaderMap,
+    confirmation: &http::response::Parts,
+) -> Option<Arc<Entry>> {
+    let core = &kept.shared.core;
+    let mut newer = confirmation.headers.clone();
+    let directives = ResponseDirectives::of(&newer, &kept.shared.targeted);
+    for name in directives.withheld_fields() {
+        newer.remove(name);
+    }
+    freshen(&mut headers, &newer);
+    if !newer.contains_key(header::DATE) {
+        headers.insert(header::DATE, dates::format(core.clock.wall()));
+    }
+    let mut response = Response::new(());
+    *response.status_mut() = entry.status;
+    *response.headers_mut() = headers;
+    *response.extensions_mut() = confirmation.extensions.clone();
+    let (mut parts, ()) = response.into_parts();
+    let Judged::Store(head) = judge(kept, &mut parts, Some(entry.body.length)) else {
+        return None;
+    };
+    let renewed = Arc::new(Entry {
+        head: Arc::new(Arc::into_inner(head)?.renewing(entry)),
+        body: entry.body.clone(),
+        trailers: entry.trailers.clone(),
+    });
+    if !core.is_dead(&renewed.seal) && core.store.insert(&renewed.key, Arc::clone(&renewed)) {
+        core.counters.note(Event::Stored);
+    }
+    Some(renewed)
+}
+
+/// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
+pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
+    let Some(entry) = &fetch.stale else { return };
+    if response.status() != StatusCode::OK {
+        return;
+    }
+    let stored = entry.headers();
+    if head_agrees(response.headers(), &stored, entry.body.length) {
+        let mut confirmation = Response::new(());
+        confirmation.headers_mut().clone_from(response.headers());
+        let (parts, ()) = confirmation.into_parts();
+        renewed(&fetch.kept, entry, stored, &parts);
+    } else {
+        fetch.kept.shared.core.store.remove(&fetch.kept.key);
+    }
+}
