@@ -8,4 +8,8 @@
     reason = "a test may panic"
 )]
 
+mod app;
 mod basics;
+mod failures;
+mod staleness;
+mod stampede;
