@@ -1,7 +1,7 @@
 //! What is answered when no handler run brought anything: what is stored, if it may stand in, or a
 //! refusal.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::{HeaderValue, Response};
 
@@ -17,6 +17,13 @@ use crate::{
     observe::Outcome,
     semantics::{reuse::Attempt, storable::Preset},
 };
+
+/// Returns how long a run is waited for where what is stored may stand in for it.
+pub(crate) fn soft_timeout(fetch: &Fetch) -> Option<Duration> {
+    let limit = fetch.kept.matched.policy.soft_timeout?;
+    let question = fetch.question(fetch.kept.shared.core.clock.now());
+    stands_in(&question, Attempt::Failed).then_some(limit)
+}
 
 /// Returns what is stored, in place of a run that failed, if it may be served so.
 pub(crate) fn stand_in<B>(fetch: &Fetch) -> Option<Response<CacheBody<B>>> {

@@ -13,11 +13,10 @@ use tower_service::Service;
 use super::{
     arrive::{Arrival, candidates, question},
     cache::CacheBody,
-    fallback::{refuse, serve, stand_in, stand_in_for_error},
+    fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, follow},
     kept::Kept,
     look::{Fetch, flight_key},
-    plan::stands_in,
     pump::{FILL_LIMIT, Fillable, FlightLeader, learn},
     status,
 };
@@ -27,7 +26,7 @@ use crate::{
     handle::Draft,
     observe::{Event, Outcome},
     semantics::{
-        reuse::{Attempt, is_failure},
+        reuse::is_failure,
         validators::{Condition, Validators, condition, not_modified_fields},
     },
 };
@@ -136,12 +135,8 @@ where
     R: Send + 'static,
     B: Fillable,
 {
-    let core = Arc::clone(&fetch.kept.shared.core);
     let mut run = launch(&fetch, leader, service, request);
-    let soft = fetch.kept.matched.policy.soft_timeout;
-    if let Some(limit) =
-        soft.filter(|_| stands_in(&fetch.question(core.clock.now()), Attempt::Failed))
-    {
+    if let Some(limit) = soft_timeout(&fetch) {
         match timeout(limit, &mut run).await {
             Ok(Ok(run)) => return finish(&fetch, run),
             Ok(Err(_)) => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::{
     cache::CacheBody,
-    fallback::{serve, stand_in},
+    fallback::{serve, soft_timeout, stand_in},
     kept::Kept,
     look::Fetch,
     status,
@@ -45,6 +45,7 @@ pub(crate) async fn follow<B>(
     let kept = &fetch.kept;
     let core = &kept.shared.core;
     let limit = kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
+    let limit = soft_timeout(fetch).map_or(limit, |soft| soft.min(limit));
     let complete = kept.facts.has_condition() || kept.facts.wants_range();
     let Ok(landing) = timeout(limit, follower.wait(complete)).await else {
         return stand_in(fetch).map_or(Followed::Late, Followed::Answer);
