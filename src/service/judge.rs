@@ -76,7 +76,7 @@ impl Judging<'_> {
         let Some(lifetime) = self.lifetime(status, own) else {
             return self.unstored(status, headers, &vary, Some(Refusal::NoLifetime));
         };
-        if let Some(refusal) = self.refused(status, headers, &vary, own.is_none()) {
+        if let Some(refusal) = self.refused(status, headers, &vary, own.is_none() && lifetime > 0) {
             return self.unstored(status, headers, &vary, Some(refusal));
         }
         if self.length.is_some_and(|length| length > self.max_body()) {

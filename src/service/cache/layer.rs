@@ -53,10 +53,12 @@ impl CacheLayer {
     /// Returns a layer that is a shared cache to the letter of RFC 9111, for reverse proxies.
     ///
     /// It looks up every GET and HEAD, honours what clients ask of caches, stores responses that set
-    /// cookies where the RFC allows it, and serves stale responses when the inner service returns an
+    /// cookies where the RFC allows it, leaves bodies in the coding that they came in unless a policy
+    /// says otherwise, and serves stale responses when the inner service returns an
     /// error, which means to it that the origin can not be reached.
     pub fn gateway(larder: &Larder) -> Self {
-        Self::with(larder, Preset::Gateway)
+        // Which codings there are is between the origin and its clients.
+        Self::with(larder, Preset::Gateway).policy(&Policy::new().compress(false))
     }
 
     fn with(larder: &Larder, preset: Preset) -> Self {
