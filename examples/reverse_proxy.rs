@@ -1,4 +1,5 @@
-//! A reverse proxy in front of one HTTP/1.1 origin.
+//! A caching reverse proxy in front of one HTTP/1.1 origin: the gateway preset, a shared cache to the
+//! letter of RFC 9111.
 //!
 //! ```text
 //! ORIGIN=http://127.0.0.1:8000 cargo run --release --example reverse_proxy
@@ -7,7 +8,8 @@
 //!
 //! `LISTEN` (default `127.0.0.1:8080`) is where it listens, `ORIGIN` (default
 //! `http://127.0.0.1:8000`) where requests go. An origin that can not be reached is an *error* of
-//! the inner service and not an answer; it becomes a 502 outside.
+//! the inner service and not an answer, so that a stale response can be served in its place; what is
+//! still an error outside of the cache becomes a 502.
 
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -27,10 +29,21 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
+use larder::{CacheLayer, Larder};
 use tokio::net::TcpListener;
-use tower::{Service, ServiceExt, service_fn};
+use tower::{Layer, Service, ServiceExt, service_fn};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// What the cache may take, in bytes.
+const MEMORY: u64 = 256 << 20;
+
+/// Tells the origin that `Surrogate-Control` is obeyed here, as that older field of the same kind
+/// as `CDN-Cache-Control` asks for.
+const CAPABILITY: (HeaderName, HeaderValue) = (
+    HeaderName::from_static("surrogate-capability"),
+    HeaderValue::from_static("larder=\"Surrogate/1.0\""),
+);
 
 /// How long an unused connection to the origin is kept: less than the 5 s after which common
 /// servers close it, so that a request seldom meets a connection that is just being closed.
@@ -51,7 +64,12 @@ async fn main() -> Result<(), BoxError> {
     let listen = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:8080".into());
     let origin = env::var("ORIGIN").unwrap_or_else(|_| "http://127.0.0.1:8000".into());
     let origin = Origin::new(&origin)?;
-    let proxy = service_fn(move |request| origin.clone().forward(request));
+    let larder = Larder::builder().memory_bytes(MEMORY).build().await?;
+    let cache = CacheLayer::gateway(&larder).targeted_fields([
+        HeaderName::from_static("cdn-cache-control"),
+        HeaderName::from_static("surrogate-control"),
+    ]);
+    let proxy = cache.layer(service_fn(move |request| origin.clone().forward(request)));
     let listener = TcpListener::bind(&listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
     serve(listener, proxy).await
@@ -87,9 +105,9 @@ impl Origin {
             .path_and_query(path.unwrap_or_else(|| PathAndQuery::from_static("/")))
             .build()?;
         *request.version_mut() = Version::HTTP_11;
-        request
-            .headers_mut()
-            .append(VIA, HeaderValue::from_static("1.1 larder"));
+        let headers = request.headers_mut();
+        headers.append(VIA, HeaderValue::from_static("1.1 larder"));
+        headers.insert(CAPABILITY.0, CAPABILITY.1);
         let mut response = self.client.request(request).await?;
         drop_hop_by_hop(response.headers_mut());
         Ok(response)

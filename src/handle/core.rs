@@ -84,6 +84,11 @@ impl Core {
         matches!(self.fence.judge(seal), Verdict::Dead(_))
     }
 
+    /// Returns whether no invalidation, not even a soft one, has come after what is sealed so.
+    pub(crate) fn is_current(&self, seal: &Seal) -> bool {
+        self.fence.judge(seal) == Verdict::Valid
+    }
+
     pub(crate) fn statistics(&self) -> Statistics {
         let mut statistics = self.counters.statistics();
         statistics.entries = u64::try_from(self.store.len()).unwrap_or(u64::MAX);

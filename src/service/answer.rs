@@ -63,9 +63,7 @@ pub(crate) fn answer<B>(
     } else {
         whole(core, entry, asked.method, form, fields)?
     };
-    if core.layers.load(std::sync::atomic::Ordering::Relaxed) > 1 {
-        response.extensions_mut().insert(Mark(Arc::clone(core)));
-    }
+    Mark::add(core, response.extensions_mut());
     Some(response)
 }
 

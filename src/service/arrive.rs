@@ -5,12 +5,14 @@ use std::{any::Any, sync::Arc};
 use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 
 use super::{
+    answer::refused,
     cache::CacheBody,
+    facts::hides_origin,
     fill::Run,
-    judge::{Judged, judge},
+    judge::{Judged, judge, unstored},
     kept::Kept,
     look::Fetch,
-    pump::{self, Fillable, FlightLeader, begin, is_marked},
+    pump::{self, Fillable, FlightLeader, Mark, begin, is_marked},
     status,
 };
 use crate::{
@@ -108,7 +110,8 @@ impl Arrival<'_> {
                 Run::Response(begin(self.kept, head, response, Some(self.leader), reason))
             }
             Judged::Decline(refusal) => {
-                self.declined(parts.status);
+                self.declined(&parts);
+                Mark::add(core, &mut parts.extensions);
                 let mut response = Response::from_parts(parts, CacheBody::inner(body));
                 if let Some(member) = status::forwarded(
                     core,
@@ -125,11 +128,14 @@ impl Arrival<'_> {
         }
     }
 
-    /// An answer that may not be kept takes the place of what was kept, unless it is a failure.
-    fn declined(self, status: StatusCode) {
+    /// An answer that may not be kept takes the place of what was kept, unless it is a failure, or
+    /// is refused for what was asked by this one client.
+    fn declined(self, response: &http::response::Parts) {
         let core = &self.kept.shared.core;
         core.counters.note(Event::Declined);
-        if !is_failure(status) {
+        let is_own =
+            self.kept.is_particular() || hides_origin(&self.kept.headers, &response.headers);
+        if !is_failure(response.status) && !is_own {
             if !self.candidates.is_empty() {
                 core.store.remove(&self.kept.key);
             }
@@ -142,7 +148,7 @@ impl Arrival<'_> {
     /// The handler confirmed one of the candidates, or several.
     fn not_modified<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
         let core = &self.kept.shared.core;
-        let (parts, body) = response.into_parts();
+        let (parts, _) = response.into_parts();
         let heads: Vec<_> = self
             .candidates
             .iter()
@@ -155,18 +161,33 @@ impl Arrival<'_> {
                 continue;
             };
             let renewed = renewed(self.kept, entry, headers.clone(), &parts);
-            if let Some(renewed) = renewed {
-                confirmed.get_or_insert(renewed);
+            confirmed.get_or_insert(renewed);
+        }
+        match confirmed {
+            Some(Renewed::Stored(entry)) => {
+                self.leader.land(Landing::Landed(Arc::clone(&entry)));
+                Run::Confirmed(entry)
+            }
+            Some(Renewed::ForOne(entry)) => {
+                core.store.remove(&self.kept.key);
+                self.leader.land(Landing::Declined);
+                Run::Confirmed(entry)
+            }
+            // It confirmed something that nobody asked about. Dropping the leader lets a follower
+            // ask anew, without what is stored.
+            None => {
+                core.store.remove(&self.kept.key);
+                Run::Response(refused())
             }
         }
-        let Some(entry) = confirmed else {
-            core.store.remove(&self.kept.key);
-            self.leader.land(Landing::Lost);
-            return Run::Response(Response::from_parts(parts, CacheBody::inner(body)));
-        };
-        self.leader.land(Landing::Landed(Arc::clone(&entry)));
-        Run::Confirmed(entry)
     }
+}
+
+/// A stored response that the handler has confirmed.
+enum Renewed {
+    Stored(Arc<Entry>),
+    /// What came with the confirmation keeps it from being stored: it is for the one who asked.
+    ForOne(Arc<Entry>),
 }
 
 /// Returns a confirmed entry with its fields and its lifetime made new (RFC 9111 §4.3.4), and
@@ -176,7 +197,7 @@ fn renewed(
     entry: &Arc<Entry>,
     mut headers: HeaderMap,
     confirmation: &http::response::Parts,
-) -> Option<Arc<Entry>> {
+) -> Renewed {
     let core = &kept.shared.core;
     let mut newer = confirmation.headers.clone();
     let directives = ResponseDirectives::of(&newer, &kept.shared.targeted);
@@ -192,18 +213,28 @@ fn renewed(
     *response.headers_mut() = headers;
     *response.extensions_mut() = confirmation.extensions.clone();
     let (mut parts, ()) = response.into_parts();
-    let Judged::Store(head) = judge(kept, &mut parts, Some(entry.body.length)) else {
-        return None;
+    let (head, stored) = match judge(kept, &mut parts, Some(entry.body.length)) {
+        Judged::Store(head) => (head, true),
+        Judged::Share(_) | Judged::Decline(_) => (
+            Arc::new(unstored(kept, parts.status, parts.headers.clone())),
+            false,
+        ),
     };
+    // Nobody else has the head yet, so that the second way is never taken.
+    let head = Arc::into_inner(head)
+        .unwrap_or_else(|| unstored(kept, parts.status, parts.headers.clone()));
     let renewed = Arc::new(Entry {
-        head: Arc::new(Arc::into_inner(head)?.renewing(entry)),
+        head: Arc::new(head.renewing(entry)),
         body: entry.body.clone(),
         trailers: entry.trailers.clone(),
     });
+    if !stored {
+        return Renewed::ForOne(renewed);
+    }
     if !core.is_dead(&renewed.seal) && core.store.insert(&renewed.key, Arc::clone(&renewed)) {
         core.counters.note(Event::Stored);
     }
-    Some(renewed)
+    Renewed::Stored(renewed)
 }
 
 /// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).

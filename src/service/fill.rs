@@ -7,14 +7,17 @@
 use std::{any::Any, future::poll_fn, panic::resume_unwind, sync::Arc};
 
 use http::{Request, Response, StatusCode};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tower_service::Service;
 
 use super::{
     arrive::{Arrival, candidates, question},
     cache::CacheBody,
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
-    follow::{Followed, follow},
+    follow::{Followed, WAIT_LIMIT, follow},
     kept::Kept,
     look::{Fetch, flight_key},
     pump::{FILL_LIMIT, Fillable, FlightLeader, learn},
@@ -61,6 +64,8 @@ where
     }
     let mut doomed: Option<Arc<Flight<Draft, Arc<Entry>>>> = None;
     let mut lost = false;
+    // However often it has to begin anew, it waits for others no longer than this in all.
+    let deadline = Instant::now() + fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
     loop {
         // The position is taken before anybody can join: it is the beginning of a run.
         fetch.kept.restart();
@@ -68,7 +73,7 @@ where
             doomed
                 .as_ref()
                 .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                && !core.is_dead(&flight.seal)
+                && core.is_current(&flight.seal)
         };
         let mut follower = match core
             .flights
@@ -78,7 +83,7 @@ where
             Join::Full => return alone(fetch.kept, service, request).await,
             Join::Follow(follower) => follower,
         };
-        let next = match follow(&fetch, &mut follower).await {
+        let next = match follow(&fetch, &mut follower, deadline).await {
             Followed::Answer(response) => return Ok(response),
             Followed::Alone => return alone(fetch.kept, service, request).await,
             Followed::Late => return straggle(fetch, &follower, service, request).await,
@@ -110,7 +115,7 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    let usable = |flight: &Flight<Draft, Arc<Entry>>| !core.is_dead(&flight.seal);
+    let usable = |flight: &Flight<Draft, Arc<Entry>>| core.is_current(&flight.seal);
     let mut fetch = fetch;
     fetch.kept.restart();
     if let Some(leader) = core

@@ -3,13 +3,15 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderName, Response};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     cache::CacheBody,
     fallback::{serve, soft_timeout, stand_in},
     kept::Kept,
     look::Fetch,
+    plan::{Question, Step, Stored, plan},
+    pump::Mark,
     status,
 };
 use crate::{
@@ -21,7 +23,7 @@ use crate::{
 };
 
 /// How long one request waits for another's handler run if no policy says otherwise.
-const WAIT_LIMIT: Duration = Duration::from_secs(5);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(5);
 
 /// What waiting came to.
 pub(crate) enum Followed<B> {
@@ -41,13 +43,13 @@ pub(crate) enum Followed<B> {
 pub(crate) async fn follow<B>(
     fetch: &Fetch,
     follower: &mut Follower<Draft, Arc<Entry>>,
+    deadline: Instant,
 ) -> Followed<B> {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let limit = kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
-    let limit = soft_timeout(fetch).map_or(limit, |soft| soft.min(limit));
+    let deadline = soft_timeout(fetch).map_or(deadline, |soft| deadline.min(Instant::now() + soft));
     let complete = kept.facts.has_condition() || kept.facts.wants_range();
-    let Ok(landing) = timeout(limit, follower.wait(complete)).await else {
+    let Ok(landing) = timeout_at(deadline, follower.wait(complete)).await else {
         return stand_in(fetch).map_or(Followed::Late, Followed::Answer);
     };
     let head: &Head = match &landing {
@@ -57,9 +59,12 @@ pub(crate) async fn follow<B>(
         Landing::Failed => return Followed::Failed,
         Landing::Lost | Landing::Flying => return Followed::Lost,
     };
-    if core.is_dead(&head.seal) {
+    if !core.is_current(&head.seal) {
         core.counters.note(Event::Fenced);
         return Followed::Void;
+    }
+    if !is_for_all(fetch, head) {
+        return Followed::Alone;
     }
     if let Some(names) = other_variant(kept, head) {
         return Followed::OtherVariant(names);
@@ -77,6 +82,7 @@ pub(crate) async fn follow<B>(
         Landing::Streaming(draft) => {
             let reader = BodyReader::new(Arc::clone(&draft.body));
             let mut response = Response::new(CacheBody::shared(reader, draft.length, None));
+            Mark::add(core, response.extensions_mut());
             *response.status_mut() = draft.head.status;
             *response.headers_mut() = draft.head.fields(Form::Plain, now, member);
             Followed::Answer(response)
@@ -86,6 +92,23 @@ pub(crate) async fn follow<B>(
         }
         _ => Followed::Alone,
     }
+}
+
+/// Returns whether the response may be used for a request that did not bring it, as if it had been
+/// stored before that request came (RFC 9111 §4). A failure is shared without being stored.
+fn is_for_all(fetch: &Fetch, head: &Head) -> bool {
+    let stored = Stored {
+        life: head.life,
+        flags: head.reuse,
+        soft_at: None,
+        may_retry: true,
+    };
+    let received = Question {
+        stored: Some(stored),
+        ..fetch.question(head.life.received)
+    };
+    let is_served = matches!(plan(&received), Step::Serve(_) | Step::ServeAndRefresh(_));
+    is_served || is_failure(head.status) && !head.reuse.no_cache
 }
 
 /// Returns the fields on which the response varies if it is for other values of them.

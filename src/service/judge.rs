@@ -14,7 +14,7 @@ use crate::{
         tags_of_response,
     },
     semantics::{
-        directives::{RequestDirectives, ResponseDirectives, Scope},
+        directives::{Flag, RequestDirectives, ResponseDirectives, Scope},
         fields,
         freshness::{self, Lifetime},
         groups,
@@ -106,34 +106,20 @@ impl Judging<'_> {
         vary: &Vary,
         refusal: Option<Refusal>,
     ) -> Judged {
-        let private = self.directives.private != Scope::No
+        let private = self.kept.is_particular()
+            || self.directives.private != Scope::No
+            || self.directives.has(Flag::NoStore)
             || headers.contains_key(header::SET_COOKIE)
             || !matches!(vary, Vary::None);
         let fits = self.length.is_none_or(|length| length <= self.max_body());
         if !is_failure(status) || private || !fits {
             return Judged::Decline(refusal);
         }
-        let now = self.kept.shared.core.clock.now();
-        let life = Life {
-            received: now,
-            initial_age: 0,
-            fresh_until: now,
-            refresh_from: Timestamp::NEVER,
-            revalidate_until: now,
-            error_until: now,
-            gone_at: now,
-        };
-        Judged::Share(Arc::new(Head::new(HeadParts {
-            key: self.kept.key.clone(),
+        Judged::Share(Arc::new(unstored(
+            self.kept,
             status,
-            headers: self.kept_fields(headers),
-            life,
-            seal: self.kept.seal(),
-            tags: Box::default(),
-            variation: None,
-            reuse: ReuseFlags::default(),
-            negotiated: false,
-        })))
+            self.kept_fields(headers),
+        )))
     }
 
     fn refused(
@@ -389,4 +375,28 @@ fn window(
 ) -> Timestamp {
     let window = hint.or(header.map(Duration::from_secs)).or(policy);
     from.after(window.unwrap_or_default().min(MAX_TTL))
+}
+
+/// Returns the head of a response that is handed to those who wait and not stored.
+pub(crate) fn unstored(kept: &Kept, status: StatusCode, headers: HeaderMap) -> Head {
+    let now = kept.shared.core.clock.now();
+    Head::new(HeadParts {
+        key: kept.key.clone(),
+        status,
+        headers,
+        life: Life {
+            received: now,
+            initial_age: 0,
+            fresh_until: now,
+            refresh_from: Timestamp::NEVER,
+            revalidate_until: now,
+            error_until: now,
+            gone_at: now,
+        },
+        seal: kept.seal(),
+        tags: Box::default(),
+        variation: None,
+        reuse: ReuseFlags::default(),
+        negotiated: false,
+    })
 }

@@ -14,7 +14,7 @@ use crate::{
     entry::{Position, Seal},
     key::Key,
     policy::{TargetId, tags_of_response},
-    semantics::no_vary_search::NoVarySearch,
+    semantics::{directives::Flag, no_vary_search::NoVarySearch},
 };
 
 /// The head of a GET request, the key it was looked up under, and where the fence stood then.
@@ -86,6 +86,16 @@ impl Kept {
         let mut ids = self.targets();
         ids.extend(self.declared_tags());
         Seal::new(self.position, ids)
+    }
+
+    /// Returns whether a refusal to store the answer may be due to this one client, and says nothing
+    /// of what the next one will get.
+    pub(crate) fn is_particular(&self) -> bool {
+        self.facts.is_authorized() && !self.identified
+            || self
+                .facts
+                .directives(&self.headers)
+                .is_some_and(|asked| asked.has(Flag::NoStore))
     }
 
     /// Takes the fence's position anew, for a handler run that begins now.

@@ -152,9 +152,10 @@ impl Pending {
         if !self.core.has_background() {
             return;
         }
-        let (core, hard) = (Arc::clone(&self.core), self.hard.clone());
+        let (core, hard, soft) = (Arc::clone(&self.core), self.hard.clone(), self.soft.clone());
         self.core.spawn(async move {
             tokio::time::sleep(after).await;
+            core.stamp(&soft, true);
             core.stamp(&hard, false);
         });
     }

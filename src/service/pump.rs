@@ -5,10 +5,16 @@
 //! be stored. When it turns out that the body may not be stored after all (too long, too slow, no
 //! room), the first reader is handed the handler's body and goes on by itself.
 
-use std::{error, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    error,
+    future::poll_fn,
+    pin::Pin,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Buf;
-use http::{HeaderMap, Response};
+use http::{Extensions, HeaderMap, Response};
 use http_body::Body;
 use tokio::{sync::oneshot, time::timeout};
 
@@ -28,7 +34,7 @@ use crate::{
     key::Key,
     observe::Event,
     policy::Compress,
-    semantics::cache_status::Forward,
+    semantics::{cache_status::Forward, fields},
 };
 
 /// How long a handler run is waited for, and how long its body may take: then its key is free for
@@ -55,6 +61,15 @@ pub(crate) type FlightLeader = Leader<Draft, Arc<Entry>>;
 /// Says in a response that a layer of this handle has dealt with it, for outer ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark(pub(crate) Arc<Core>);
+
+impl Mark {
+    /// Marks a response, if there may be an outer layer to see it.
+    pub(crate) fn add(core: &Arc<Core>, extensions: &mut Extensions) {
+        if core.layers.load(Ordering::Relaxed) > 1 {
+            extensions.insert(Self(Arc::clone(core)));
+        }
+    }
+}
 
 /// Returns whether another layer of the handle, nearer to the handler, has dealt with a response.
 pub(crate) fn is_marked<B>(response: &Response<B>, core: &Arc<Core>) -> bool {
@@ -92,6 +107,9 @@ pub(crate) fn learn<B: Fillable>(response: Response<B>, kept: &Kept) -> Response
         }
         Judged::Share(_) | Judged::Decline(_) => {}
     }
+    if kept.matched.looked_up {
+        Mark::add(core, &mut parts.extensions);
+    }
     Response::from_parts(parts, CacheBody::inner(body))
 }
 
@@ -105,13 +123,15 @@ pub(crate) fn begin<B: Fillable>(
 ) -> Response<CacheBody<B>> {
     let core = &kept.shared.core;
     let stored = head.life.gone_at > core.clock.now();
-    let length = response.body().size_hint().exact();
+    let announced = fields::content_length(response.headers());
+    let length = response.body().size_hint().exact().or(announced);
     let shared = Arc::new(SharedBody::default());
     if let (Some(leader), Some(_)) = (&leader, length) {
         let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
         leader.stream(Draft { head, body, length });
     }
     let (mut parts, body) = response.into_parts();
+    Mark::add(core, &mut parts.extensions);
     let ttl = stored.then(|| head.life.ttl(core.clock.now()));
     if let Some(member) = status::forwarded(core, reason, None, stored, ttl, None) {
         parts.headers.append(CACHE_STATUS, member);

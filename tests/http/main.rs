@@ -11,5 +11,6 @@
 mod app;
 mod basics;
 mod failures;
+mod sharing;
 mod staleness;
 mod stampede;

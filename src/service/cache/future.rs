@@ -131,6 +131,7 @@ pub(crate) fn finish<B: Fillable>(response: Response<B>, after: After) -> Respon
         After::Tell(shared, reason) => {
             let mut response = response.map(CacheBody::inner);
             status::add_bypass(&shared.core, reason, response.headers_mut());
+            pump::Mark::add(&shared.core, response.extensions_mut());
             response
         }
     }

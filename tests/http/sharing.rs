@@ -1,0 +1,305 @@
+//! What one request may get of another's handler run, and what is left of a run after an
+//! invalidation.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use larder::{Cache, CacheBody, CacheLayer, Larder, Policy, RouteTable, Routes, secs};
+use tokio::sync::Semaphore;
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+
+type Answer = Response<Full<Bytes>>;
+type Handler = BoxCloneService<Request<()>, Answer, Infallible>;
+
+fn handler<F>(answer: impl Fn(Request<()>) -> F + Clone + Send + 'static) -> Handler
+where
+    F: Future<Output = Answer> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answer = answer(request);
+        async move { Ok(answer.await) }
+    });
+    BoxCloneService::new(service)
+}
+
+fn get(path: &str, fields: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder().uri(path).header("host", "a.test");
+    for (name, value) in fields {
+        request = request.header(*name, *value);
+    }
+    request.body(()).unwrap()
+}
+
+async fn read<S>(service: &S, request: Request<()>) -> (Response<()>, String)
+where
+    S: Service<Request<()>, Response = Response<CacheBody<Full<Bytes>>>, Error = Infallible>
+        + Clone,
+{
+    read_of(service.clone(), request).await
+}
+
+async fn read_of<S>(service: S, request: Request<()>) -> (Response<()>, String)
+where
+    S: Service<Request<()>, Response = Response<CacheBody<Full<Bytes>>>, Error = Infallible>,
+{
+    let response = service.oneshot(request).await.unwrap();
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.unwrap().to_bytes();
+    (
+        Response::from_parts(parts, ()),
+        String::from_utf8(bytes.to_vec()).unwrap(),
+    )
+}
+
+fn answer(fields: &[(&str, &str)], body: impl Into<String>) -> Answer {
+    let mut response = Response::builder();
+    for (name, value) in fields {
+        response = response.header(*name, *value);
+    }
+    response.body(Full::new(Bytes::from(body.into()))).unwrap()
+}
+
+async fn larder() -> Larder {
+    Larder::builder().build().await.unwrap()
+}
+
+/// A handler whose runs wait until they are let go, and which tells each run's number.
+#[derive(Clone)]
+struct Gate {
+    runs: Arc<AtomicUsize>,
+    passes: Arc<Semaphore>,
+}
+
+impl Gate {
+    fn new() -> Self {
+        Self {
+            runs: Arc::default(),
+            passes: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    fn handler(&self, fields: &'static [(&'static str, &'static str)], status: u16) -> Handler {
+        let gate = self.clone();
+        handler(move |_| {
+            let gate = gate.clone();
+            async move {
+                let run = gate.runs.fetch_add(1, Ordering::SeqCst) + 1;
+                gate.passes.acquire().await.unwrap().forget();
+                let mut response = answer(fields, format!("run {run}"));
+                *response.status_mut() = StatusCode::from_u16(status).unwrap();
+                response
+            }
+        })
+    }
+
+    fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    async fn wait_for_runs(&self, runs: usize) {
+        while self.runs() < runs {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+fn spawn(
+    service: &Cache<Handler>,
+    request: Request<()>,
+) -> tokio::task::JoinHandle<(Response<()>, String)> {
+    tokio::spawn(read_of(service.clone(), request))
+}
+
+/// Starts two requests, the second while the handler runs for the first, and returns what each got.
+async fn two(service: &Cache<Handler>, gate: &Gate, fields: &[(&str, &str)]) -> [String; 2] {
+    let first = spawn(service, get("/a", fields));
+    gate.wait_for_runs(1).await;
+    let second = spawn(service, get("/a", fields));
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    gate.passes.add_permits(2);
+    [first.await.unwrap().1, second.await.unwrap().1]
+}
+
+fn table(policy: Policy) -> RouteTable {
+    Routes::new().get("/a", policy).build().unwrap()
+}
+
+#[tokio::test]
+async fn an_outer_layer_does_not_keep_what_an_inner_one_has_just_fetched() {
+    let larder = larder().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let inner = handler(move |_| {
+        let run = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        async move { answer(&[("cache-control", "max-age=60")], format!("run {run}")) }
+    });
+    let inner = larder.route(Policy::ttl(secs(60)).tag("a")).layer(inner);
+    let outer = CacheLayer::new(&larder).layer(inner);
+    let ask = || async {
+        let response = outer.clone().oneshot(get("/a", &[])).await.unwrap();
+        response.into_body().collect().await.unwrap().to_bytes()
+    };
+
+    assert_eq!(ask().await, "run 1");
+    assert_eq!(ask().await, "run 1");
+    larder.invalidate_tag("a").await;
+
+    assert_eq!(ask().await, "run 2");
+}
+
+#[tokio::test]
+async fn what_must_be_confirmed_before_each_use_is_not_given_to_those_who_wait() {
+    let larder = larder().await;
+    let gate = Gate::new();
+    let fields = &[("cache-control", "no-cache, max-age=60"), ("etag", "\"1\"")];
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60))))
+        .layer(gate.handler(fields, 200));
+
+    assert_eq!(two(&service, &gate, &[]).await, ["run 1", "run 2"]);
+}
+
+#[tokio::test]
+async fn what_is_stale_as_it_comes_is_not_given_to_those_who_wait() {
+    let larder = larder().await;
+    let gate = Gate::new();
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60))))
+        .layer(gate.handler(&[("cache-control", "max-age=0")], 200));
+
+    assert_eq!(two(&service, &gate, &[]).await, ["run 1", "run 2"]);
+}
+
+#[tokio::test]
+async fn a_failure_that_must_not_be_stored_or_is_to_one_user_is_not_given_to_those_who_wait() {
+    let larder = larder().await;
+    let gate = Gate::new();
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60))))
+        .layer(gate.handler(&[("cache-control", "no-store")], 500));
+    assert_eq!(two(&service, &gate, &[]).await, ["run 1", "run 2"]);
+
+    let gate = Gate::new();
+    let service = CacheLayer::gateway(&larder).layer(gate.handler(&[], 500));
+    let bearer = [("authorization", "Bearer x")];
+    assert_eq!(two(&service, &gate, &bearer).await, ["run 1", "run 2"]);
+}
+
+#[tokio::test]
+async fn a_plain_answer_and_a_plain_failure_are_given_to_those_who_wait() {
+    for status in [200, 500] {
+        let larder = larder().await;
+        let gate = Gate::new();
+        let service = CacheLayer::new(&larder)
+            .routes(table(Policy::ttl(secs(60))))
+            .layer(gate.handler(&[], status));
+        assert_eq!(two(&service, &gate, &[]).await, ["run 1", "run 1"]);
+    }
+}
+
+#[tokio::test]
+async fn a_request_after_a_soft_purge_does_not_join_a_run_from_before_it() {
+    let larder = larder().await;
+    let gate = Gate::new();
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60)).tag("a")))
+        .layer(gate.handler(&[], 200));
+    let first = spawn(&service, get("/a", &[]));
+    gate.wait_for_runs(1).await;
+    larder.invalidate_soft([larder::Target::tag("a")]).await;
+
+    let second = spawn(&service, get("/a", &[]));
+    gate.wait_for_runs(2).await;
+    gate.passes.add_permits(2);
+
+    assert_eq!(first.await.unwrap().1, "run 1");
+    assert_eq!(second.await.unwrap().1, "run 2");
+}
+
+#[tokio::test]
+async fn a_confirmation_that_may_not_be_stored_still_brings_the_whole_answer() {
+    let clock = larder::TestClock::new();
+    let larder = Larder::builder()
+        .clock(clock.clone())
+        .build()
+        .await
+        .unwrap();
+    let handler = handler(|request| async move {
+        if request.headers().contains_key("if-none-match") {
+            let fields = [("etag", "\"1\""), ("set-cookie", "sid=1")];
+            let mut confirmed = answer(&fields, "");
+            *confirmed.status_mut() = StatusCode::NOT_MODIFIED;
+            return confirmed;
+        }
+        answer(&[("etag", "\"1\"")], "whole")
+    });
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60))))
+        .layer(handler);
+    assert_eq!(read(&service, get("/a", &[])).await.1, "whole");
+    clock.advance(secs(61));
+
+    let (response, body) = read(&service, get("/a", &[])).await;
+
+    assert_eq!(
+        (response.status(), body.as_str()),
+        (StatusCode::OK, "whole")
+    );
+    assert_eq!(response.headers()["set-cookie"], "sid=1");
+    let (response, _) = read(&service, get("/a", &[])).await;
+    assert!(
+        !response.headers().contains_key("set-cookie"),
+        "one user's cookie was kept for others"
+    );
+}
+
+#[tokio::test]
+async fn what_one_client_asks_does_not_mark_the_key_for_others() {
+    let larder = larder().await;
+    let handler = handler(|_| async { answer(&[("cache-control", "max-age=60")], "a") });
+    let service = CacheLayer::gateway(&larder).layer(handler);
+    read(&service, get("/a", &[("authorization", "Bearer x")])).await;
+    read(&service, get("/a", &[("cache-control", "no-store")])).await;
+
+    let (response, _) = read(&service, get("/a", &[])).await;
+
+    let status = response.headers()["cache-status"].to_str().unwrap();
+    assert!(
+        status.starts_with("larder; fwd=uri-miss; stored"),
+        "{status}"
+    );
+}
+
+#[tokio::test]
+async fn a_body_shorter_than_its_content_length_is_not_stored() {
+    let larder = larder().await;
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let service = service_fn(move |_: Request<()>| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let (mut sender, body) = http_body_util::channel::Channel::<Bytes, Infallible>::new(1);
+        sender
+            .try_send(http_body::Frame::data(Bytes::from("short")))
+            .unwrap();
+        let response = Response::builder().header("content-length", "10");
+        std::future::ready(Ok::<_, Infallible>(response.body(body).unwrap()))
+    });
+    let service = CacheLayer::new(&larder)
+        .routes(table(Policy::ttl(secs(60))))
+        .layer(service);
+    for _ in 0..2 {
+        let response = service.clone().oneshot(get("/a", &[])).await.unwrap();
+        assert!(response.into_body().collect().await.is_err());
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), 2);
+}
