@@ -99,6 +99,11 @@ impl Core {
         statistics
     }
 
+    /// Says whether there is more than one layer, so that one may stand behind another.
+    pub(crate) fn has_layers(&self) -> bool {
+        self.layers.load(Ordering::Relaxed) > 1
+    }
+
     /// Says whether work can be left to a task: there is a runtime, and no shutdown has begun.
     pub(crate) fn has_background(&self) -> bool {
         !self.tasks.is_closed() && Handle::try_current().is_ok()

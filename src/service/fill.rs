@@ -20,6 +20,7 @@ use super::{
     follow::{Followed, WAIT_LIMIT, follow},
     kept::Kept,
     look::{Fetch, flight_key},
+    nested::{is_in_flight, take_off},
     pump::{FILL_LIMIT, Fillable, FlightLeader, learn},
     status,
 };
@@ -59,7 +60,7 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    if !core.has_background() {
+    if !core.has_background() || is_in_flight(&core, request.extensions()) {
         return alone(fetch.kept, service, request).await;
     }
     let mut doomed: Option<Arc<Flight<Draft, Arc<Entry>>>> = None;
@@ -226,6 +227,7 @@ where
     let core = Arc::clone(&kept.shared.core);
     let candidates = candidates(fetch);
     let asks = question(&mut request, &candidates);
+    take_off(&core, request.extensions_mut());
     let reason = fetch.reason;
     let (sender, receiver) = oneshot::channel();
     core.spawn(async move {

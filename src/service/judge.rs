@@ -76,7 +76,9 @@ impl Judging<'_> {
         let Some(lifetime) = self.lifetime(status, own) else {
             return self.unstored(status, headers, &vary, Some(Refusal::NoLifetime));
         };
-        if let Some(refusal) = self.refused(status, headers, &vary, own.is_none() && lifetime > 0) {
+        // A hint is the word of whoever wrote the application, as a policy is.
+        let declared = own.is_none() || self.hint_lifetime().is_some();
+        if let Some(refusal) = self.refused(status, headers, &vary, declared && lifetime > 0) {
             return self.unstored(status, headers, &vary, Some(refusal));
         }
         if self.length.is_some_and(|length| length > self.max_body()) {
@@ -165,9 +167,13 @@ impl Judging<'_> {
         }
     }
 
+    fn hint_lifetime(&self) -> Option<Duration> {
+        self.hint.as_ref().and_then(|hint| hint.ttl)
+    }
+
     /// How long the response is good by its own word: the handler's hint, then its fields.
     fn own_lifetime(&self, status: StatusCode, headers: &HeaderMap) -> Option<Lifetime> {
-        if let Some(ttl) = self.hint.as_ref().and_then(|hint| hint.ttl) {
+        if let Some(ttl) = self.hint_lifetime() {
             return Some(Lifetime {
                 millis: millis(ttl),
                 explicit: true,

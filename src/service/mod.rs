@@ -14,6 +14,7 @@
 //! | Who runs the handler, and who waits? | `fill`, `follow` |
 //! | What does a run bring? | `arrive`, `pump` |
 //! | What if it brings nothing? | `fallback` |
+//! | Does a request come from the flight of an outer layer? | `nested` |
 //! | What does a mutating request invalidate, and when? | `mutation` |
 
 mod answer;
@@ -28,6 +29,7 @@ mod kept;
 mod known;
 mod look;
 mod mutation;
+mod nested;
 mod plan;
 mod pump;
 mod settings;

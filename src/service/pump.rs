@@ -5,13 +5,7 @@
 //! be stored. When it turns out that the body may not be stored after all (too long, too slow, no
 //! room), the first reader is handed the handler's body and goes on by itself.
 
-use std::{
-    error,
-    future::poll_fn,
-    pin::Pin,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{error, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use http::{Extensions, HeaderMap, Response};
@@ -65,7 +59,7 @@ pub(crate) struct Mark(pub(crate) Arc<Core>);
 impl Mark {
     /// Marks a response, if there may be an outer layer to see it.
     pub(crate) fn add(core: &Arc<Core>, extensions: &mut Extensions) {
-        if core.layers.load(Ordering::Relaxed) > 1 {
+        if core.has_layers() {
             extensions.insert(Self(Arc::clone(core)));
         }
     }

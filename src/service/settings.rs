@@ -86,11 +86,15 @@ impl Shared {
         if let Some(route) = route
             && let Some(policy) = route.policy()
         {
+            // Only where there are several layers can one of them be nearer to the handler.
+            let several = self.core.has_layers();
+            let known = several.then(|| self.known.of(route.pattern().text()));
+            let known = known.flatten();
             return Matched {
                 policy: Arc::clone(policy),
                 route: Some(Arc::clone(route)),
-                known: None,
-                looked_up: true,
+                looked_up: known.as_ref().is_none_or(|known| !known.is_inner()),
+                known,
                 declared: true,
             };
         }

@@ -11,6 +11,7 @@
 mod app;
 mod basics;
 mod failures;
+mod layers;
 mod sharing;
 mod staleness;
 mod stampede;
