@@ -10,6 +10,7 @@
 
 mod app;
 mod basics;
+mod composition;
 mod failures;
 mod layers;
 mod sharing;
