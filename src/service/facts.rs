@@ -191,6 +191,16 @@ pub(crate) fn hides_origin(request: &HeaderMap, response: &HeaderMap) -> bool {
             .any(|name| name.eq_ignore_ascii_case(b"origin"))
 }
 
+/// Returns whether a response is a stream of events, which goes on for as long as its client stays:
+/// it is never complete, and nobody else may wait until it is.
+pub(crate) fn streams_events(response: &HeaderMap) -> bool {
+    const EVENTS: &[u8] = b"text/event-stream";
+    response
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.as_bytes().get(..EVENTS.len()))
+        .is_some_and(|start| start.eq_ignore_ascii_case(EVENTS))
+}
+
 /// Returns whether requests of the method are answered from the store.
 pub(crate) fn is_read(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD

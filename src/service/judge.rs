@@ -4,7 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, StatusCode, header, response::Parts};
 
-use super::{facts::hides_origin, kept::Kept, settings::OWN_CACHE_CONTROL};
+use super::{
+    facts::{hides_origin, streams_events},
+    kept::Kept,
+    settings::OWN_CACHE_CONTROL,
+};
 use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
@@ -98,6 +102,7 @@ impl Judging<'_> {
             || matches!(vary, Vary::Names(names) if too_wide(names, request))
             || (self.kept.shared.preset == Preset::Application && hides_origin(request, headers))
             || groups::groups(headers).is_err()
+            || streams_events(headers)
     }
 
     /// A failure is shared with those who wait for it, unless it is somebody's own.

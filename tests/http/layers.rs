@@ -11,10 +11,10 @@ use std::{
 use axum::{Router, body::Body, routing::get};
 use http::{HeaderName, Response, header::CACHE_CONTROL};
 use larder::{CacheHint, CacheLayer, Larder, Policy, RouteTable, Routes, mins, secs};
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use tower::ServiceExt;
 
-use crate::app::{App, Seen, read, request, settle};
+use crate::app::{App, Gate, Seen, read, request, settle};
 
 fn table(pattern: &str, policy: Policy) -> RouteTable {
     Routes::new().get(pattern, policy).build().unwrap()
@@ -62,6 +62,37 @@ async fn a_policy_next_to_the_route_wins_over_the_table() {
         seen.told()
     );
     assert_eq!(larder.statistics().entries, 1, "only one layer stores it");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crowd_before_two_layers_is_two_runs_at_most_and_waits_for_nothing() {
+    let larder = Larder::builder().build().await.unwrap();
+    let near = larder.route(Policy::ttl(mins(1)));
+    let (gate, runs) = (Gate::new(), Arc::new(AtomicUsize::new(0)));
+    let (inside, counted) = (gate.clone(), Arc::clone(&runs));
+    let page = move || {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let gate = inside.clone();
+        async move {
+            gate.pass().await;
+            "a"
+        }
+    };
+    let app = Router::new()
+        .route("/a", get(page).layer(near))
+        .layer(CacheLayer::new(&larder).routes(table("/a", Policy::ttl(mins(1)))));
+    let mut crowd = JoinSet::new();
+    for _ in 0..100 {
+        let app = app.clone();
+        crowd.spawn(async move { ask(&app, "/a").await.body });
+    }
+    settle().await;
+    let began = Instant::now();
+    gate.open();
+    assert!(crowd.join_all().await.iter().all(|body| body == "a"));
+    assert!(began.elapsed().is_zero());
+    assert!(runs.load(Ordering::SeqCst) <= 2);
+    assert_eq!(larder.statistics().entries, 1);
 }
 
 #[tokio::test]
