@@ -50,7 +50,8 @@ impl Content {
             Self::Text(text) => text.slice(offset as usize..offset as usize + length),
             Self::Alphabet(_) => {
                 let start = (offset % ALPHABET.len() as u64) as usize;
-                alphabet().slice(start..start + length)
+                // A copy: what a cache keeps of it must cost it memory, as any body would.
+                Bytes::copy_from_slice(&alphabet()[start..start + length])
             }
             Self::Events { event, .. } => {
                 let start = (offset % event.len() as u64) as usize;
@@ -62,8 +63,8 @@ impl Content {
 }
 
 /// A frame of alphabet and one alphabet more, so that every phase of it has a whole frame.
-fn alphabet() -> &'static Bytes {
-    static TEXT: OnceLock<Bytes> = OnceLock::new();
+fn alphabet() -> &'static [u8] {
+    static TEXT: OnceLock<Vec<u8>> = OnceLock::new();
     TEXT.get_or_init(|| {
         let length = FRAME as usize + ALPHABET.len();
         ALPHABET.iter().copied().cycle().take(length).collect()

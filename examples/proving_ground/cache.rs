@@ -1,31 +1,95 @@
 //! The one place that knows larder: which layers this server wears, and how they are set.
 
-use std::error::Error;
+use std::{error::Error, time::Duration};
 
-use axum::Router;
+use axum::{
+    Router,
+    extract::Request,
+    http::HeaderValue,
+    middleware::{self, Next},
+    response::Response,
+};
+use larder::{Ack, CacheLayer, Invalidate, Larder, Policy, Routes, secs};
 
-use crate::settings::Settings;
+use crate::settings::{Preset, Settings};
+
+/// How long background work may go on once the server ends.
+const LAST_REFRESHES: Duration = Duration::from_secs(2);
+
+/// The largest body that is stored, in bytes; less where the memory asked for could not hold it.
+const LARGEST_BODY: u64 = 8 << 20;
 
 /// The cache of this server.
 #[derive(Debug)]
-pub(crate) struct Cache {}
+pub(crate) struct Cache {
+    larder: Larder,
+    layer: CacheLayer,
+}
 
 impl Cache {
-    pub(crate) async fn open(_settings: &Settings) -> Result<Self, Box<dyn Error + Send + Sync>> {
-        Ok(Self {})
+    pub(crate) async fn open(settings: &Settings) -> Result<Self, Box<dyn Error + Send + Sync>> {
+        let larder = Larder::builder()
+            .memory_bytes(settings.memory_bytes)
+            .max_body(LARGEST_BODY.min(settings.memory_bytes / 2))
+            .namespace(&settings.namespace)
+            .build()
+            .await?;
+        let items = items(settings);
+        let written = || Invalidate::tags(["item:{id}", "items"]);
+        let routes = Routes::new()
+            .get("/items/{id}", items.clone().tag("item:{id}"))
+            .get("/items", items)
+            .on("PUT /items/{id}", written())
+            .on("DELETE /items/{id}", written())
+            .build()?;
+        let layer = match settings.preset {
+            Preset::Application => CacheLayer::new(&larder),
+            Preset::Gateway => CacheLayer::gateway(&larder),
+        };
+        let layer = layer.routes(routes);
+        Ok(Self { larder, layer })
     }
 
-    /// Puts the outer layer around all routes.
-    #[expect(clippy::unused_self, reason = "the layer is not there yet")]
+    /// Puts the outer layer around all routes, and around that the one that shows acknowledgements.
     pub(crate) fn around(&self, app: Router) -> Router {
-        app
+        app.layer(self.layer.clone())
+            .layer(middleware::from_fn(show_acknowledgement))
     }
 
     /// Puts a layer of its own around a router that will be nested.
-    #[expect(clippy::unused_self, reason = "the layer is not there yet")]
     pub(crate) fn inside(&self, nested: Router) -> Router {
-        nested
+        nested.layer(self.larder.route(Policy::ttl(secs(60))))
     }
 
-    pub(crate) async fn close(self) {}
+    pub(crate) async fn close(self) {
+        self.larder.shutdown(LAST_REFRESHES).await;
+    }
+}
+
+/// What all pages of items share; a window of zero is one that is not there.
+fn items(settings: &Settings) -> Policy {
+    let policy = Policy::ttl(settings.ttl).tag("items");
+    let policy = match settings.stale_while_revalidate {
+        Duration::ZERO => policy,
+        window => policy.stale_while_revalidate(window),
+    };
+    match settings.stale_if_error {
+        Duration::ZERO => policy,
+        window => policy.stale_if_error(window),
+    }
+}
+
+/// Writes what a mutating request was acknowledged as into `X-Ack`.
+async fn show_acknowledgement(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let word = response.extensions().get::<Ack>().map(|ack| match ack {
+        Ack::Global => "global",
+        _ => "local",
+    });
+    if let Some(word) = word {
+        response
+            .headers_mut()
+            .insert("x-ack", HeaderValue::from_static(word));
+    }
+    response
 }

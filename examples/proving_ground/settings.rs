@@ -4,7 +4,6 @@ use std::{env, ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf,
 
 /// The server as it was asked for.
 #[derive(Debug)]
-#[cfg_attr(not(test), expect(dead_code, reason = "the layer is not there yet"))]
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) namespace: String,
