@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashSet,
-    thread,
     time::{Duration, Instant},
 };
 

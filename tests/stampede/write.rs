@@ -126,10 +126,7 @@ fn no_read_is_older_than_a_write_acknowledged_before_it_began() {
         );
         // The run is worth something only if it was answered from the store as well.
         let [reads, hits] = [reads, hits].map(AtomicU64::into_inner);
-        assert!(
-            reads > 200 && hits > 20,
-            "{hits} hits of {reads} reads"
-        );
+        assert!(reads > 200 && hits > 20, "{hits} hits of {reads} reads");
     });
 }
 
