@@ -1,4 +1,47 @@
-//! The response cache for Rust web services.
+//! The response cache for Rust web services: one layer over an axum router, a tonic server or any
+//! tower service over `http`.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use larder::{CacheLayer, Invalidate, Larder, Policy, Routes, mins};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), larder::Error> {
+//! let larder = Larder::builder().build().await?;
+//! let routes = Routes::new()
+//!     .get("/products/{id}", Policy::ttl(mins(5)).tag("product:{id}"))
+//!     .on("PUT /products/{id}", Invalidate::tags(["product:{id}"]))
+//!     .build()?;
+//! let app: Router = Router::new()
+//!     .route("/products/{id}", get(|| async { "a product" }).put(|| async {}))
+//!     .layer(CacheLayer::new(&larder).routes(routes));
+//! # drop(app);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to go from here
+//!
+//! | to | see |
+//! | --- | --- |
+//! | build the cache itself, and invalidate from code | [`Larder`] |
+//! | put it before a service | [`CacheLayer`], [`SwrLayer`], [`CacheLayer::gateway`] |
+//! | say what is kept, for how long and under which key | [`Policy`], in a table of [`Routes`] or by [`CacheLayer::route`] next to one |
+//! | say what a mutating request makes void | [`Invalidate`], [`Target`] |
+//! | let a handler decide | [`CacheHint`], [`Invalidations`] |
+//! | see what happened | the `Cache-Status` field, [`Statistics`] |
+//! | move the time in tests | [`TestClock`] |
+//! | read more | [`_docs`] |
+//!
+//! # What holds for all of it
+//!
+//! - Nothing is stored unless its route declares a policy or its response says how long it is good.
+//!   Whoever may be someone in particular (a cookie, credentials) goes to the handler.
+//! - When an invalidation has been acknowledged, no request that arrives later gets an answer whose
+//!   handler run began before it.
+//! - A fault of the cache is never an error of the request: the handler answers. Errors are for
+//!   start-up, where a wrong setting is named together with what to do about it.
+//! - Only [`Cache`] and [`CacheBody`] carry the inner service's type; layers and the handle do not.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // Without the tier, the compression or the router that a feature brings, what serves it alone is
@@ -47,3 +90,16 @@ pub use self::{
     },
     service::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture, SwrLayer},
 };
+
+/// Pages that are longer than a comment, as they stand in the repository.
+pub mod _docs {
+    #[doc = include_str!("docs/conformance.md")]
+    pub mod conformance {}
+    #[doc = include_str!("docs/security.md")]
+    pub mod security {}
+}
+
+/// The examples of the README, which are tests so.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
