@@ -26,7 +26,7 @@
 //! | --- | --- |
 //! | build the cache itself, and invalidate from code | [`Larder`] |
 //! | put it before a service | [`CacheLayer`], [`SwrLayer`], [`CacheLayer::gateway`] |
-//! | say what is kept, for how long and under which key | [`Policy`], in a table of [`Routes`] or by [`CacheLayer::route`] next to one |
+//! | say what is kept, for how long and under which key | [`Policy`], in a table of [`Routes`] or by [`Larder::route`] next to one |
 //! | say what a mutating request makes void | [`Invalidate`], [`Target`] |
 //! | let a handler decide | [`CacheHint`], [`Invalidations`] |
 //! | see what happened | the `Cache-Status` field, [`Statistics`] |
