@@ -16,6 +16,13 @@ mod memory;
 #[cfg(not(feature = "memory"))]
 #[path = "absent.rs"]
 mod memory;
+#[cfg(feature = "redis")]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "no look-up asks the second tier yet"
+)]
+pub(crate) mod redis;
 #[cfg(feature = "memory")]
 mod slot;
 #[cfg(feature = "memory")]

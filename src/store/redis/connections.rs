@@ -1,0 +1,328 @@
+//! The one way to Redis.
+
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use bb8::{Pool, QueueStrategy};
+use redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    breaker::{Breaker, State},
+    dedicated::Dedicated,
+    fault::{LastFault, demotion, refusal},
+    lane::{Lane, LaneManager},
+    layout::Layout,
+    script::Script,
+    settings::Settings,
+};
+use crate::error::{Error, ErrorKind};
+
+/// How often the probe asks while the breaker is open, less up to a quarter.
+const PROBE_EVERY: Duration = Duration::from_millis(500);
+
+/// Redis gave no answer. Nothing can be said of what it has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unavailable {
+    /// Nobody asked: the breaker is open.
+    Open,
+    /// The budget was spent.
+    TimedOut,
+    /// The connection failed, or the server can not serve anybody at present.
+    Failed,
+}
+
+/// How it stands with Redis.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Health {
+    pub(crate) state: State,
+    /// The last failure in its own words, however long ago.
+    pub(crate) last_error: Option<Arc<str>>,
+}
+
+/// The connections to one Redis. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub(crate) struct Connections {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pool: Pool<LaneManager>,
+    lanes: LaneManager,
+    layout: Layout,
+    settings: Settings,
+    breaker: Breaker,
+    last_fault: LastFault,
+}
+
+impl Connections {
+    /// Returns connections to the server at `url`, none of which has been made yet.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the address can not be read, and outside of a tokio runtime, in which connections
+    /// live.
+    pub(crate) fn new(url: &str, layout: Layout, settings: Settings) -> Result<Self, Error> {
+        let last_fault = LastFault::default();
+        let lanes = LaneManager::new(url, layout.clone(), &settings, last_fault.clone())?;
+        if Handle::try_current().is_err() {
+            let message = "a second tier in Redis needs a tokio runtime; build the handle in one";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        let pool = Pool::builder()
+            .max_size(settings.lanes)
+            .min_idle(settings.lanes)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .connection_timeout(settings.connect_limit)
+            .retry_connection(false)
+            .queue_strategy(QueueStrategy::Fifo)
+            .build_unchecked(lanes.clone());
+        let inner = Arc::new(Inner {
+            pool,
+            lanes,
+            layout,
+            settings,
+            breaker: Breaker::default(),
+            last_fault,
+        });
+        // If there is no server, this finds out before a request has to.
+        tokio::spawn(first_look(Arc::downgrade(&inner)));
+        Ok(Self { inner })
+    }
+
+    pub(crate) fn layout(&self) -> &Layout {
+        &self.inner.layout
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.inner.settings
+    }
+
+    /// Sends `pipeline` and returns an answer for each command. What the server refuses is a
+    /// [`Value::ServerError`] in its place. Of a transaction there is one answer, its result.
+    ///
+    /// Waits no longer than `budget`.
+    pub(crate) async fn run(
+        &self,
+        pipeline: &Pipeline,
+        budget: Duration,
+    ) -> Result<Vec<Value>, Unavailable> {
+        if self.inner.breaker.state() == State::Open {
+            return Err(Unavailable::Open);
+        }
+        self.inner.run(pipeline, Instant::now() + budget).await
+    }
+
+    /// Runs `script`, which is sent in full only if the server does not know it.
+    ///
+    /// Waits no longer than `budget`. What the server refuses is a [`Value::ServerError`].
+    pub(crate) async fn script(
+        &self,
+        script: &Script,
+        keys: &[&str],
+        arguments: &[&[u8]],
+        budget: Duration,
+    ) -> Result<Value, Unavailable> {
+        let running = async {
+            let answer = self.single(script.by_hash(keys, arguments), budget).await?;
+            match &answer {
+                Value::ServerError(error) if error.code() == "NOSCRIPT" => {
+                    self.single(script.in_full(keys, arguments), budget).await
+                }
+                _ => Ok(answer),
+            }
+        };
+        timeout(budget, running)
+            .await
+            .unwrap_or(Err(Unavailable::TimedOut))
+    }
+
+    async fn single(&self, command: Cmd, budget: Duration) -> Result<Value, Unavailable> {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.add_command(command);
+        let mut answers = self.run(&pipeline, budget).await?;
+        answers.pop().ok_or(Unavailable::Failed)
+    }
+
+    /// Makes a connection outside of the pool, for what blocks or subscribes.
+    pub(crate) async fn dedicated(&self) -> Result<Dedicated, Unavailable> {
+        self.inner.lanes.dedicated().await.map_err(|error| {
+            self.inner.last_fault.note(&error);
+            Unavailable::Failed
+        })
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        Health {
+            state: self.inner.breaker.state(),
+            last_error: self.inner.last_fault.get(),
+        }
+    }
+}
+
+impl fmt::Debug for Connections {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the address: it may hold a password.
+        f.debug_struct("Connections")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Inner {
+    /// Sends `pipeline` and returns the answers, which have to be there at `deadline`.
+    async fn run(
+        self: &Arc<Self>,
+        pipeline: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Unavailable> {
+        let Some(lane) = self.lane(deadline).await else {
+            return Err(self.failed(Unavailable::TimedOut));
+        };
+        self.run_on(lane, pipeline, deadline).await
+    }
+
+    async fn run_on(
+        self: &Arc<Self>,
+        mut lane: Lane,
+        pipeline: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Unavailable> {
+        let (offset, count) = if pipeline.is_transaction() {
+            (pipeline.len() + 1, 1)
+        } else {
+            (0, pipeline.len())
+        };
+        let sent = lane.link.req_packed_commands(pipeline, offset, count);
+        match timeout_at(deadline, sent).await {
+            Ok(Ok(answers)) => self.answered(&lane, answers),
+            Ok(Err(error)) => {
+                lane.give_up();
+                self.last_fault.note(&error);
+                Err(self.failed(Unavailable::Failed))
+            }
+            Err(_) => {
+                lane.was_silent();
+                self.last_fault.set("no answer within the budget");
+                Err(self.failed(Unavailable::TimedOut))
+            }
+        }
+    }
+
+    /// Returns a copy of a lane; the lane itself is back in the pool by then.
+    async fn lane(&self, deadline: Instant) -> Option<Lane> {
+        let got = timeout_at(deadline, self.pool.get()).await.ok()?;
+        got.ok().map(|lane| Lane::clone(&lane))
+    }
+
+    fn answered(
+        self: &Arc<Self>,
+        lane: &Lane,
+        answers: Vec<Value>,
+    ) -> Result<Vec<Value>, Unavailable> {
+        lane.answered();
+        if let Some(refusal) = answers.iter().find_map(refusal) {
+            self.last_fault.set(&refusal);
+            return Err(self.failed(Unavailable::Failed));
+        }
+        if let Some(demotion) = answers.iter().find_map(demotion) {
+            self.last_fault.set(&demotion);
+            lane.look_for_another();
+        }
+        self.breaker.succeeded();
+        Ok(answers)
+    }
+
+    fn failed(self: &Arc<Self>, why: Unavailable) -> Unavailable {
+        if self.breaker.failed() {
+            self.stop_asking();
+        }
+        why
+    }
+
+    /// Follows the opening of the breaker.
+    fn stop_asking(self: &Arc<Self>) {
+        // Some of the lanes may lead nowhere although no end of them has come.
+        self.lanes.give_all_up();
+        report_open(self.last_fault.get().as_deref());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(probe(Arc::downgrade(self)));
+        }
+    }
+
+    /// Asks once, on a lane as any request would get it.
+    async fn answers_well(self: &Arc<Self>) -> bool {
+        let mut question = Pipeline::with_capacity(1);
+        // A read of a key: a server that is loading, or has lost its primary, refuses it.
+        question.cmd("EXISTS").arg(self.layout.shared("seq"));
+        let Settings {
+            connect_limit,
+            request_budget,
+            ..
+        } = self.settings;
+        let Some(lane) = self.lane(Instant::now() + connect_limit).await else {
+            return false;
+        };
+        // Nobody waits for the connection itself; what requests will wait for has to be fast.
+        let deadline = Instant::now() + request_budget;
+        self.run_on(lane, &question, deadline).await.is_ok()
+    }
+}
+
+/// Finds out at the start whether there is a server, before a request has to.
+async fn first_look(connections: Weak<Inner>) {
+    if let Some(inner) = connections.upgrade()
+        && !inner.answers_well().await
+        && inner.breaker.open()
+    {
+        inner.stop_asking();
+    }
+}
+
+/// Asks now and then until there is a good answer, or nobody left who could want one.
+async fn probe(connections: Weak<Inner>) {
+    loop {
+        sleep(PROBE_EVERY - jitter(PROBE_EVERY / 4)).await;
+        let Some(inner) = connections.upgrade() else {
+            return;
+        };
+        if inner.answers_well().await {
+            inner.breaker.close();
+            report_closed();
+            return;
+        }
+    }
+}
+
+/// Returns a part of `most`, so that the nodes that lost one server do not all come back at once.
+fn jitter(most: Duration) -> Duration {
+    let share = RandomState::new().hash_one(0_u8) % 1000;
+    most.mul_f64(f64::from(u32::try_from(share).unwrap_or_default()) / 1000.0)
+}
+
+#[cfg(feature = "tracing")]
+fn report_open(last_fault: Option<&str>) {
+    tracing::warn!(
+        cause = last_fault.unwrap_or("unknown"),
+        "redis does not answer; requests go on without it and a probe asks every half second"
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+fn report_open(_: Option<&str>) {}
+
+#[cfg(feature = "tracing")]
+fn report_closed() {
+    tracing::info!("redis answers again");
+}
+
+#[cfg(not(feature = "tracing"))]
+fn report_closed() {}

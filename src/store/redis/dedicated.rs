@@ -1,0 +1,80 @@
+//! A connection of one's own, for what would block the others.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use redis::{
+    Pipeline, PushInfo, RedisResult, Value,
+    aio::{AsyncPushSender, ConnectionLike},
+};
+use tokio::sync::mpsc;
+
+use super::lane::Link;
+
+/// How many messages may wait to be looked at. More at once are lost, and
+/// [`Dedicated::has_overflowed`] says so.
+const MOST_PUSHES: usize = 4096;
+
+/// A connection outside of the pool that may block and subscribe.
+///
+/// Nothing on it has a budget: whoever uses it waits as long as he likes.
+#[derive(Debug)]
+pub(crate) struct Dedicated {
+    link: Link,
+    mailbox: Mailbox,
+}
+
+/// Where the messages of a connection arrive.
+#[derive(Debug)]
+pub(super) struct Mailbox {
+    pushes: mpsc::Receiver<PushInfo>,
+    has_overflowed: Arc<AtomicBool>,
+}
+
+/// Returns what a connection puts messages into, and where they come out.
+pub(super) fn mailbox() -> (impl AsyncPushSender, Mailbox) {
+    let (sender, pushes) = mpsc::channel(MOST_PUSHES);
+    let has_overflowed = Arc::new(AtomicBool::new(false));
+    let full = Arc::clone(&has_overflowed);
+    let send = move |push: PushInfo| {
+        sender
+            .try_send(push)
+            .inspect_err(|_| full.store(true, Ordering::Release))
+    };
+    let mailbox = Mailbox {
+        pushes,
+        has_overflowed,
+    };
+    (send, mailbox)
+}
+
+impl Dedicated {
+    pub(super) fn new(link: Link, mailbox: Mailbox) -> Self {
+        Self { link, mailbox }
+    }
+
+    /// Sends `pipeline` and returns an answer for each command; what the server refuses is a
+    /// [`Value::ServerError`] in its place.
+    pub(crate) async fn run(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
+        self.link
+            .req_packed_commands(pipeline, 0, pipeline.len())
+            .await
+    }
+
+    /// Returns the next message; none once the connection is gone.
+    pub(crate) async fn pushed(&mut self) -> Option<PushInfo> {
+        self.mailbox.pushes.recv().await
+    }
+
+    /// Returns the next message if one is there already.
+    pub(crate) fn try_pushed(&mut self) -> Option<PushInfo> {
+        self.mailbox.pushes.try_recv().ok()
+    }
+
+    /// Returns whether messages were lost since it was last asked, since too many came at once.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.mailbox.has_overflowed.swap(false, Ordering::AcqRel)
+    }
+}

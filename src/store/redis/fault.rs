@@ -1,0 +1,61 @@
+//! What went wrong last, in the server's own words.
+//!
+//! The pool says no more than that it had nothing in time. Whoever has to mend it wants to read
+//! `NOAUTH Authentication required`.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use redis::{RedisError, Value};
+
+/// Codes by which a server says that it can serve nobody at present. `READONLY`, `OOM` and
+/// `MISCONF` are not among them: reads go on.
+const REFUSALS: [&str; 7] = [
+    "BUSY",
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "NOAUTH",
+    "NOPERM",
+    "WRONGPASS",
+];
+
+/// The last failure; clones are one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LastFault {
+    text: Arc<Mutex<Option<Arc<str>>>>,
+}
+
+impl LastFault {
+    pub(super) fn get(&self) -> Option<Arc<str>> {
+        let text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        text.clone()
+    }
+
+    pub(super) fn set(&self, fault: &str) {
+        let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
+        if text.as_deref() != Some(fault) {
+            *text = Some(fault.into());
+        }
+    }
+
+    pub(super) fn note(&self, error: &RedisError) {
+        self.set(&error.to_string());
+    }
+}
+
+/// Returns what a server says if it serves nobody at present.
+pub(super) fn refusal(answer: &Value) -> Option<String> {
+    coded(answer, &REFUSALS)
+}
+
+/// Returns what a server says if it does not take writes since it is not the primary any more.
+pub(super) fn demotion(answer: &Value) -> Option<String> {
+    coded(answer, &["READONLY"])
+}
+
+fn coded(answer: &Value, codes: &[&str]) -> Option<String> {
+    match answer {
+        Value::ServerError(error) if codes.contains(&error.code()) => Some(error.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,28 @@
+//! What do many nodes share? A second tier in Redis or Valkey.
+//!
+//! Everything that goes there goes through [`Connections`], which owns the time: nobody waits for
+//! Redis longer than the budget that he brings, whatever pool and client think of it, and once a few
+//! calls have failed nobody waits at all until a probe in the background has had an answer. So a
+//! Redis that is slow, frozen, full or gone is a miss and a count, never an error.
+
+mod breaker;
+mod connections;
+mod dedicated;
+mod fault;
+mod lane;
+mod layout;
+mod registry;
+mod script;
+mod settings;
+mod source;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::{
+    breaker::State,
+    connections::{Connections, Health, Unavailable},
+    dedicated::Dedicated,
+    layout::Layout,
+    script::Script,
+    settings::Settings,
+};

@@ -1,0 +1,38 @@
+//! A script that the server keeps by its hash.
+
+use redis::Cmd;
+
+/// A script, sent by its hash where the server knows it.
+#[derive(Clone, Debug)]
+pub(crate) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    pub(crate) fn new(code: &'static str) -> Self {
+        Self {
+            code,
+            hash: redis::Script::new(code).get_hash().to_owned(),
+        }
+    }
+
+    /// Returns the command that runs it by its hash.
+    pub(super) fn by_hash(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        Self::command("EVALSHA", &self.hash, keys, arguments)
+    }
+
+    /// Returns the command that brings it along.
+    pub(super) fn in_full(&self, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        Self::command("EVAL", self.code, keys, arguments)
+    }
+
+    fn command(name: &str, script: &str, keys: &[&str], arguments: &[&[u8]]) -> Cmd {
+        let mut command = redis::cmd(name);
+        command.arg(script).arg(keys.len()).arg(keys);
+        for argument in arguments {
+            command.arg(*argument);
+        }
+        command
+    }
+}
