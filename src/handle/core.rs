@@ -16,9 +16,8 @@ use crate::{
     entry::{Entry, Head, Position, Seal},
     fence::{Fence, Mode, Verdict},
     flight::{Flights, SharedBody},
-    invalidate::Ack,
+    invalidate::{Ack, Purge, ids},
     observe::{Counters, Event, Statistics},
-    policy::{Target, TargetId},
     semantics::cache_status::Name,
     store::Memory,
 };
@@ -56,23 +55,36 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// Stamps `targets` and says that it was seen everywhere.
-    pub(crate) fn invalidate(&self, targets: impl IntoIterator<Item = Target>, soft: bool) -> Ack {
-        let ids: Vec<TargetId> = targets.into_iter().map(|target| target.id()).collect();
-        self.stamp(&ids, soft)
+    /// Invalidates, and returns when everybody who has to know of it does.
+    ///
+    /// Where it is dropped before it is ready, [`invalidate_here`](Self::invalidate_here) has to be
+    /// called instead: nothing may have been stamped yet.
+    #[expect(
+        clippy::unused_async,
+        reason = "with a shared tier it waits for the others"
+    )]
+    pub(crate) async fn invalidate(&self, purge: &Purge) -> Ack {
+        self.invalidate_here(purge)
     }
 
-    pub(crate) fn stamp(&self, ids: &[TargetId], soft: bool) -> Ack {
-        if !ids.is_empty() {
-            let mode = if soft {
-                Mode::Soft(self.clock.now())
-            } else {
-                Mode::Hard
-            };
-            self.fence.stamp_local(ids, mode);
+    /// Invalidates in this process, at once, and leaves telling the others to the background.
+    pub(crate) fn invalidate_here(&self, purge: &Purge) -> Ack {
+        if !purge.is_empty() {
+            self.stamp(purge);
             self.counters.note(Event::Invalidated);
         }
         Ack::Global
+    }
+
+    /// Makes the invalidation visible to all who begin from here on in this process.
+    fn stamp(&self, purge: &Purge) {
+        if !purge.soft.is_empty() {
+            let mode = Mode::Soft(self.clock.now());
+            self.fence.stamp_local(&ids(&purge.soft), mode);
+        }
+        if !purge.hard.is_empty() {
+            self.fence.stamp_local(&ids(&purge.hard), Mode::Hard);
+        }
     }
 
     pub(crate) fn position(&self) -> Position {

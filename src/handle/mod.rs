@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 pub use self::builder::LarderBuilder;
 pub(crate) use self::core::{Core, Draft};
 use crate::{
-    invalidate::Ack,
+    invalidate::{Ack, Purge},
     observe::{Event, Statistics},
     policy::Target,
 };
@@ -64,7 +64,7 @@ impl Larder {
     /// # }
     /// ```
     pub async fn invalidate(&self, targets: impl IntoIterator<Item = Target>) -> Ack {
-        self.core.invalidate(targets, false)
+        self.core.invalidate(&Purge::hard(targets)).await
     }
 
     /// Makes everything that belongs to one of `targets` stale from now on.
@@ -72,22 +72,22 @@ impl Larder {
     /// Responses with a `stale-while-revalidate` or `stale-if-error` window may still be served
     /// within it, counted from now. Where that is not wanted, use [`invalidate`](Self::invalidate).
     pub async fn invalidate_soft(&self, targets: impl IntoIterator<Item = Target>) -> Ack {
-        self.core.invalidate(targets, true)
+        self.core.invalidate(&Purge::soft(targets)).await
     }
 
     /// Invalidates everything that carries the tag.
     pub async fn invalidate_tag(&self, tag: &str) -> Ack {
-        self.core.invalidate([Target::tag(tag)], false)
+        self.invalidate([Target::tag(tag)]).await
     }
 
     /// Begins a new version of the whole namespace: all that was filled before is void.
     pub async fn bump_version(&self) -> Ack {
-        self.core.invalidate([Target::Everything], false)
+        self.invalidate([Target::Everything]).await
     }
 
     /// Begins a new version of one route, by its pattern.
     pub async fn bump_route(&self, pattern: &str) -> Ack {
-        self.core.invalidate([Target::route(pattern)], false)
+        self.invalidate([Target::route(pattern)]).await
     }
 
     /// Returns what was counted since the handle was built.

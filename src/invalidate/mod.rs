@@ -2,6 +2,10 @@
 
 mod ack;
 mod mutation;
+mod purge;
 
 pub use self::ack::Ack;
-pub(crate) use self::mutation::{group_id, may_have_changed, of_response};
+pub(crate) use self::{
+    mutation::{group, may_have_changed, of_response},
+    purge::{Purge, ids},
+};

@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
 
 use crate::{
-    policy::{Target, TargetId},
+    policy::Target,
     semantics::{fields, groups, storable::Preset},
 };
 
@@ -24,21 +24,21 @@ pub(crate) fn of_response(
     authority: Option<&str>,
     path: &str,
     response: &HeaderMap,
-) -> Vec<TargetId> {
+) -> Vec<Target> {
     let located = [header::LOCATION, header::CONTENT_LOCATION];
-    let mut ids: Vec<TargetId> = located
+    let mut targets: Vec<Target> = located
         .iter()
         .filter_map(|name| located_path(authority, path, response, name))
-        .map(|path| Target::resource(authority, &path).id())
+        .map(|path| Target::resource(authority, &path))
         .collect();
     let groups = groups::invalidated(method, response);
-    ids.extend(groups.iter().map(|group| group_id(authority, group)));
-    ids
+    targets.extend(groups.iter().map(|name| group(authority, name)));
+    targets
 }
 
 /// Returns the target of a cache group, which belongs to one origin (RFC 9875 §2).
-pub(crate) fn group_id(authority: Option<&str>, group: &str) -> TargetId {
-    Target::group(authority.unwrap_or_default(), group).id()
+pub(crate) fn group(authority: Option<&str>, name: &str) -> Target {
+    Target::group(authority.unwrap_or_default(), name)
 }
 
 /// Returns the path that a location field leads to, if it is on `authority`.
@@ -77,14 +77,14 @@ mod tests {
 
     use super::*;
 
-    fn located(name: HeaderName, value: &str) -> Vec<TargetId> {
+    fn located(name: HeaderName, value: &str) -> Vec<Target> {
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
         of_response(&Method::POST, Some("a.test"), "/items/7", &headers)
     }
 
     #[test]
     fn locations_on_the_same_authority_count_in_every_form() {
-        let wanted = Target::resource(Some("a.test"), "/items/8").id();
+        let wanted = Target::resource(Some("a.test"), "/items/8");
         for text in [
             "/items/8",
             "/items/8?x=1",
@@ -92,8 +92,9 @@ mod tests {
             "//a.test/items/8",
             "8",
         ] {
-            assert_eq!(located(header::LOCATION, text), [wanted], "{text}");
-            assert_eq!(located(header::CONTENT_LOCATION, text), [wanted], "{text}");
+            for name in [header::LOCATION, header::CONTENT_LOCATION] {
+                assert_eq!(located(name, text), std::slice::from_ref(&wanted), "{text}");
+            }
         }
     }
 

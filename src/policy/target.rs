@@ -8,13 +8,11 @@
 //! decoded and in any order, authorities in small letters: `/items/%31` and `/items/1` are one
 //! resource to whoever invalidates it, although they are two keys.
 
-use std::{
-    borrow::Cow,
-    fmt,
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, OnceLock},
-};
+mod name;
 
+use std::{borrow::Cow, fmt, sync::Arc};
+
+use self::name::Namer;
 use super::{percent, tag};
 
 /// Something that can be invalidated.
@@ -175,23 +173,15 @@ impl Target {
     }
 
     pub(crate) fn id(&self) -> TargetId {
-        match self {
-            Self::Everything => TargetId::of(Kind::Everything, None, "", ""),
-            Self::Host(host) => TargetId::of(Kind::Host, Some(host), "", ""),
-            Self::Route(pattern) => TargetId::of(Kind::Route, None, pattern, ""),
-            Self::Tag(tag) => TargetId::of(Kind::Tag, None, tag, ""),
-            Self::Resource { authority, path } => {
-                TargetId::of(Kind::Resource, authority.as_deref(), path, "")
-            }
-            Self::Exact {
-                authority,
-                path,
-                query,
-            } => TargetId::of(Kind::Exact, authority.as_deref(), path, query),
-            Self::Prefix { authority, path } => {
-                TargetId::of(Kind::Prefix, authority.as_deref(), path, "")
-            }
-        }
+        Namer::default().target(self)
+    }
+
+    /// Returns the name by which other processes know the target.
+    #[cfg(test)]
+    pub(crate) fn name(&self) -> String {
+        let mut namer = Namer::default();
+        namer.target(self);
+        namer.into_name()
     }
 }
 
@@ -217,22 +207,10 @@ impl fmt::Display for Target {
     }
 }
 
-/// What kind of target an id is of.
-#[derive(Clone, Copy, Hash)]
-enum Kind {
-    Everything,
-    Host,
-    Route,
-    Tag,
-    Resource,
-    Exact,
-    Prefix,
-}
-
 /// A target by keyed hash: eight bytes instead of a string in every entry.
 ///
-/// Two targets with one hash are invalidated together, which is too much, never too little. The
-/// hash is keyed by a random number of this process, since strangers choose the paths.
+/// Two targets with one hash are invalidated together, which is too much, never too little. It is
+/// made of the target's name, by a hash that is this process's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct TargetId(pub(crate) u64);
 
@@ -240,15 +218,6 @@ impl TargetId {
     /// An entry more than this many segments deep is reached by prefixes of this depth at most;
     /// purging a longer prefix purges the one cut to this depth.
     pub(crate) const MAX_PREFIX_DEPTH: usize = 32;
-
-    fn of(kind: Kind, authority: Option<&str>, text: &str, query: &str) -> Self {
-        static HASHER: OnceLock<RandomState> = OnceLock::new();
-        Self(
-            HASHER
-                .get_or_init(RandomState::new)
-                .hash_one((kind, authority, text, query)),
-        )
-    }
 
     /// Appends the targets that every entry of a request belongs to.
     ///
@@ -264,18 +233,19 @@ impl TargetId {
         let path = percent::text(raw_path);
         let query = canonical(raw_query.unwrap_or_default());
         let hosts = [Some(authority), None];
-        into.push(Self::of(Kind::Everything, None, "", ""));
-        into.push(Self::of(Kind::Host, Some(authority), "", ""));
-        into.extend(route.map(|pattern| Self::of(Kind::Route, None, pattern, "")));
-        into.extend(hosts.map(|host| Self::of(Kind::Resource, host, &path, "")));
-        into.extend(hosts.map(|host| Self::of(Kind::Exact, host, &path, &query)));
+        let mut namer = Namer::default();
+        into.push(namer.everything());
+        into.push(namer.host(authority));
+        into.extend(route.map(|pattern| namer.route(pattern)));
+        into.extend(hosts.map(|host| namer.resource(host, &path)));
+        into.extend(hosts.map(|host| namer.exact(host, &path, &query)));
         let ends = path
             .match_indices('/')
             .map(|(at, _)| at)
             .chain([path.len()]);
         for end in ends.take(Self::MAX_PREFIX_DEPTH) {
             let prefix = path.get(..end).unwrap_or_default();
-            into.extend(hosts.map(|host| Self::of(Kind::Prefix, host, prefix, "")));
+            into.extend(hosts.map(|host| namer.prefix(host, prefix)));
         }
     }
 }

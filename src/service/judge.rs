@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
-    invalidate::group_id,
+    invalidate::group,
     policy::{
         CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TTL, SetCookies, Target, shorten,
         tags_of_response,
@@ -325,7 +325,7 @@ impl Judging<'_> {
         ids.extend(
             groups
                 .iter()
-                .map(|group| group_id(Some(&kept.authority), group)),
+                .map(|name| group(Some(&kept.authority), name).id()),
         );
         let negotiated = self.is_negotiated(&response.headers);
         if negotiated {

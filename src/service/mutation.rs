@@ -14,10 +14,10 @@ use tower_service::Service;
 use super::{cache::CacheBody, kept::original_uri, settings::Shared};
 use crate::{
     handle::Core,
-    invalidate::{Ack, may_have_changed, of_response},
+    invalidate::{Ack, Purge, may_have_changed, of_response},
     key,
     observe::Outcome,
-    policy::{Invalidate, Invalidations, Params, Route, Target, TargetId},
+    policy::{Invalidate, Invalidations, Params, Route, Target},
     semantics::storable::Preset,
 };
 
@@ -45,7 +45,7 @@ where
         Ok(mut response) => {
             if may_have_changed(response.status(), shared.preset) {
                 pending.answered(&response);
-                let ack = pending.stamp();
+                let ack = pending.stamp().await;
                 response.extensions_mut().insert(ack);
                 pending.hold();
             }
@@ -54,7 +54,7 @@ where
         }
         Err(error) => {
             if shared.preset == Preset::Application {
-                pending.stamp();
+                pending.stamp().await;
             }
             pending.disarm();
             Err(error)
@@ -68,8 +68,7 @@ struct Pending {
     method: Method,
     authority: Option<Box<str>>,
     path: Box<str>,
-    hard: Vec<TargetId>,
-    soft: Vec<TargetId>,
+    purge: Purge,
     route: Option<Arc<Route>>,
     collector: Invalidations,
     hold: Option<Duration>,
@@ -82,14 +81,13 @@ impl Pending {
         let authority = key::authority(uri, request.headers()).ok();
         let matched = shared.matched(request, uri.path());
         // A request without a good authority may have reached any of them.
-        let resource = Target::resource(authority.as_deref(), uri.path()).id();
+        let resource = Target::resource(authority.as_deref(), uri.path());
         let mut pending = Self {
             core: Arc::clone(&shared.core),
             method: request.method().clone(),
             authority: authority.as_deref().map(Into::into),
             path: uri.path().into(),
-            hard: vec![resource],
-            soft: Vec::new(),
+            purge: Purge::hard([resource]),
             route: matched.route.clone(),
             collector,
             hold: matched.policy.hold,
@@ -105,14 +103,11 @@ impl Pending {
     }
 
     fn add(&mut self, declared: &Invalidate, params: &Params<'_>) {
-        let ids = declared
-            .targets(params)
-            .into_iter()
-            .map(|target| target.id());
+        let targets = declared.targets(params);
         if declared.is_soft() {
-            self.soft.extend(ids);
+            self.purge.soft.extend(targets);
         } else {
-            self.hard.extend(ids);
+            self.purge.hard.extend(targets);
         }
     }
 
@@ -120,7 +115,7 @@ impl Pending {
     fn answered<B>(&mut self, response: &Response<B>) {
         let authority = self.authority.as_deref();
         let named = of_response(&self.method, authority, &self.path, response.headers());
-        self.hard.extend(named);
+        self.purge.hard.extend(named);
         if let Some(added) = response.extensions().get::<Invalidate>() {
             let route = self.route.clone();
             let path = self.path.clone();
@@ -132,13 +127,17 @@ impl Pending {
         }
     }
 
-    fn stamp(&mut self) -> Ack {
-        self.hard
-            .extend(self.collector.take().iter().map(Target::id));
-        if !self.soft.is_empty() {
-            self.core.stamp(&self.soft, true);
-        }
-        self.core.stamp(&self.hard, false)
+    /// Stamps, and returns when that is acknowledged. From here on a client that leaves no longer
+    /// ends the run without a stamp, whatever the preset: the change has been made.
+    async fn stamp(&mut self) -> Ack {
+        self.armed = true;
+        self.collect();
+        self.core.invalidate(&self.purge).await
+    }
+
+    /// Takes in what the handler named while it ran.
+    fn collect(&mut self) {
+        self.purge.hard.extend(self.collector.take());
     }
 
     /// Stamps once more after the time that a policy gives replicas to catch up.
@@ -152,11 +151,10 @@ impl Pending {
         if !self.core.has_background() {
             return;
         }
-        let (core, hard, soft) = (Arc::clone(&self.core), self.hard.clone(), self.soft.clone());
+        let (core, purge) = (Arc::clone(&self.core), self.purge.clone());
         self.core.spawn(async move {
             tokio::time::sleep(after).await;
-            core.stamp(&soft, true);
-            core.stamp(&hard, false);
+            core.invalidate(&purge).await;
         });
     }
 
@@ -168,7 +166,8 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         if self.armed {
-            self.stamp();
+            self.collect();
+            self.core.invalidate_here(&self.purge);
             self.stamp_later(STAMPED_AGAIN);
         }
     }

@@ -147,3 +147,24 @@ fn ids_of_paths_that_strangers_count_up_are_spread() {
     }
     assert!(buckets.values().all(|load| *load < 30));
 }
+
+#[test]
+fn names_and_buckets_are_what_other_nodes_know_them_by() {
+    for (target, name, bucket_of_it) in [
+        (Target::Everything, "*", 45105),
+        (Target::host("A.test:80"), "ha.test:80", 26471),
+        (Target::route("/items/{id}"), "r/items/{id}", 59761),
+        (Target::tag("product:7"), "tproduct:7", 54795),
+        (Target::resource(None, "/a%20b"), "u/a b", 1277),
+        (
+            Target::url("http://a.test/a?y=2&x=1"),
+            "x2:@a.test/ax=1&y=2",
+            40758,
+        ),
+        (Target::prefix(Some("a.test"), "/a/"), "p@a.test/a", 31117),
+    ] {
+        assert_eq!(target.name(), name);
+        assert_eq!(target.id(), TargetId::of_name(name), "{name}");
+        assert_eq!(name::bucket(name), bucket_of_it, "{name}");
+    }
+}

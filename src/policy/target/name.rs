@@ -1,0 +1,125 @@
+//! The name of a target: one text that is the same in every process.
+//!
+//! It is what a shared registry knows the target by, and what its [`TargetId`] is made of. No two
+//! targets have one name: an authority has no slash and a path begins with one, and where a query
+//! follows, the length of the path says where it ends.
+//!
+//! Names and buckets are part of the protocol between nodes: a change of either is a new version of
+//! the registry's keys.
+
+use std::{
+    fmt::Write,
+    hash::{BuildHasher, RandomState},
+    sync::OnceLock,
+};
+
+use super::{Target, TargetId};
+
+/// Writes names, into one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Namer(String);
+
+impl Namer {
+    pub(super) fn everything(&mut self) -> TargetId {
+        self.plain('*', "")
+    }
+
+    pub(super) fn host(&mut self, host: &str) -> TargetId {
+        self.plain('h', host)
+    }
+
+    pub(super) fn route(&mut self, pattern: &str) -> TargetId {
+        self.plain('r', pattern)
+    }
+
+    pub(super) fn tag(&mut self, tag: &str) -> TargetId {
+        self.plain('t', tag)
+    }
+
+    pub(super) fn resource(&mut self, authority: Option<&str>, path: &str) -> TargetId {
+        self.located('u', authority, path)
+    }
+
+    pub(super) fn prefix(&mut self, authority: Option<&str>, path: &str) -> TargetId {
+        self.located('p', authority, path)
+    }
+
+    pub(super) fn exact(&mut self, authority: Option<&str>, path: &str, query: &str) -> TargetId {
+        self.0.clear();
+        // Writing to a `String` can not fail.
+        let _ = write!(self.0, "x{}:", path.len());
+        self.push_location(authority, path);
+        self.0.push_str(query);
+        TargetId::of_name(&self.0)
+    }
+
+    pub(super) fn target(&mut self, target: &Target) -> TargetId {
+        match target {
+            Target::Everything => self.everything(),
+            Target::Host(host) => self.host(host),
+            Target::Route(pattern) => self.route(pattern),
+            Target::Tag(tag) => self.tag(tag),
+            Target::Resource { authority, path } => self.resource(authority.as_deref(), path),
+            Target::Exact {
+                authority,
+                path,
+                query,
+            } => self.exact(authority.as_deref(), path, query),
+            Target::Prefix { authority, path } => self.prefix(authority.as_deref(), path),
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn into_name(self) -> String {
+        self.0
+    }
+
+    fn plain(&mut self, kind: char, text: &str) -> TargetId {
+        self.0.clear();
+        self.0.push(kind);
+        self.0.push_str(text);
+        TargetId::of_name(&self.0)
+    }
+
+    fn located(&mut self, kind: char, authority: Option<&str>, path: &str) -> TargetId {
+        self.0.clear();
+        self.0.push(kind);
+        self.push_location(authority, path);
+        TargetId::of_name(&self.0)
+    }
+
+    fn push_location(&mut self, authority: Option<&str>, path: &str) {
+        if let Some(authority) = authority {
+            self.0.push('@');
+            self.0.push_str(authority);
+        }
+        self.0.push_str(path);
+    }
+}
+
+impl TargetId {
+    /// Returns the id of the target with that name.
+    ///
+    /// The low 16 bits are the target's [bucket](bucket), which all processes agree on. The rest is
+    /// keyed by a random number of this process, since strangers choose the paths.
+    pub(crate) fn of_name(name: &str) -> Self {
+        static HASHER: OnceLock<RandomState> = OnceLock::new();
+        let keyed = HASHER.get_or_init(RandomState::new).hash_one(name);
+        Self(keyed << 16 | u64::from(bucket(name)))
+    }
+}
+
+/// Returns in which of the 65,536 buckets a name ends when it is no longer kept by itself.
+///
+/// By FNV-1a (Fowler, Noll and Vo), folded to 16 bits: any spread will do that every version of
+/// larder on every machine agrees on. A stranger may choose names that share a bucket, as he could
+/// by trying with any hash of this width; what he gains is that too much is invalidated.
+pub(crate) fn bucket(name: &str) -> u16 {
+    const BASIS: u32 = 0x811c_9dc5;
+    const PRIME: u32 = 0x0100_0193;
+    let hash = name.bytes().fold(BASIS, |hash, byte| {
+        (hash ^ u32::from(byte)).wrapping_mul(PRIME)
+    });
+    let [a, b, c, d] = hash.to_be_bytes();
+    u16::from_be_bytes([a ^ c, b ^ d])
+}
