@@ -57,6 +57,8 @@
 )]
 
 mod clock;
+#[cfg(feature = "data")]
+mod data;
 mod entry;
 mod error;
 #[cfg_attr(
@@ -89,6 +91,12 @@ pub use self::{
         hours, mins, secs,
     },
     service::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture, SwrLayer},
+};
+
+#[cfg(feature = "data")]
+pub use self::{
+    data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Written},
+    handle::inherit,
 };
 
 /// Pages that are longer than a comment, as they stand in the repository.

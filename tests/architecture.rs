@@ -29,7 +29,7 @@ const ROWS: &[&[&str]] = &[
     &["invalidate"],
     &["flight"],
     &["handle"],
-    &["service"],
+    &["service", "data"],
 ];
 
 /// Lines of a file without its tests. What needs more is two files.

@@ -41,6 +41,9 @@ pub(crate) struct Head {
     gzip: ArcSwapOption<Sent>,
     failures: AtomicU32,
     retry_at: AtomicU64,
+    /// The value that the body is the written form of, where it is one.
+    #[cfg(feature = "data")]
+    value: super::value::Decoded,
 }
 
 /// Which requests a response that varies answers.
@@ -153,6 +156,8 @@ impl Head {
             gzip: ArcSwapOption::empty(),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
+            #[cfg(feature = "data")]
+            value: super::value::Decoded::default(),
         }
     }
 
@@ -252,6 +257,12 @@ impl Head {
             weaken_etag(&mut headers);
         }
         headers
+    }
+
+    /// Returns the place of the value that the body is the written form of.
+    #[cfg(feature = "data")]
+    pub(crate) fn value(&self) -> &super::value::Decoded {
+        &self.value
     }
 
     /// Returns how long the handler's own `Cache-Status` is, in bytes; zero if there is none.

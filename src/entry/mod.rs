@@ -14,6 +14,8 @@ mod own;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seal;
+#[cfg(feature = "data")]
+mod value;
 mod weight;
 
 use std::{ops::Deref, sync::Arc};

@@ -133,6 +133,8 @@ impl LarderBuilder {
             fence: Fence::new(),
             flights: Arc::new(Flights::new()),
             counters: Counters::default(),
+            #[cfg(feature = "data")]
+            values: super::Values::default(),
             namespace: self.namespace.into(),
             name: self.cache_status.then_some(name),
             max_body: self.max_body,

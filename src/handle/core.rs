@@ -11,6 +11,8 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "data")]
+use crate::policy::Target;
 use crate::{
     clock::Clock,
     entry::{Entry, Head, Position, Seal},
@@ -37,6 +39,8 @@ pub(crate) struct Core {
     pub(crate) store: Memory,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<Draft, Arc<Entry>>>,
+    #[cfg(feature = "data")]
+    pub(crate) values: super::Values,
     pub(crate) counters: Counters,
     pub(crate) namespace: Box<str>,
     /// The name in `Cache-Status`; none if the field is not wanted.
@@ -85,6 +89,19 @@ impl Core {
         if !purge.hard.is_empty() {
             self.fence.stamp_local(&ids(&purge.hard), Mode::Hard);
         }
+    }
+
+    /// Invalidates `targets` unless what is sealed with `seal` has been invalidated already; returns
+    /// the position right after it. Nobody invalidates in between.
+    #[cfg(feature = "data")]
+    pub(crate) fn invalidate_if_current(
+        &self,
+        seal: &Seal,
+        targets: &[Target],
+    ) -> Option<Position> {
+        let position = self.fence.stamp_local_if_current(seal, &ids(targets))?;
+        self.counters.note(Event::Invalidated);
+        Some(position)
     }
 
     pub(crate) fn position(&self) -> Position {

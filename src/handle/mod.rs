@@ -2,11 +2,22 @@
 
 mod builder;
 mod core;
+#[cfg(feature = "data")]
+mod gather;
+#[cfg(feature = "data")]
+mod values;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::builder::LarderBuilder;
 pub(crate) use self::core::{Core, Draft};
+#[cfg(feature = "data")]
+pub use self::gather::inherit;
+#[cfg(feature = "data")]
+pub(crate) use self::{
+    gather::{Gathered, Gathering},
+    values::{Load, Values},
+};
 use crate::{
     invalidate::{Ack, Purge},
     observe::{Event, Statistics},

@@ -7,7 +7,7 @@ use crate::policy::{Pattern, Policy, Shape, percent};
 
 /// The version of the format below. It is the first byte of every key: raise it with any change, so
 /// that nodes of two releases do not read each other's entries for something else.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 /// The class of methods that share an answer: GET, and HEAD which is answered from it.
 const CLASS_READ: u8 = b'R';

@@ -231,10 +231,10 @@ where
     let reason = fetch.reason;
     let (sender, receiver) = oneshot::channel();
     core.spawn(async move {
-        let run = CatchPanic::new(async move {
+        let run = CatchPanic::new(kept.reading(async move {
             poll_fn(|context| service.poll_ready(context)).await?;
             service.call(request).await
-        });
+        }));
         let mut run = std::pin::pin!(run);
         let ended = match timeout(FILL_LIMIT, run.as_mut()).await {
             Ok(ended) => ended,
@@ -266,7 +266,8 @@ where
     poll_fn(|context| service.poll_ready(context)).await?;
     kept.restart();
     kept.shared.core.counters.count(Outcome::Miss);
-    Ok(learn(service.call(request).await?, &kept))
+    let response = kept.reading(service.call(request)).await?;
+    Ok(learn(response, &kept))
 }
 
 /// Runs the handler for a request that has waited in vain, a few of a key at a time.

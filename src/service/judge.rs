@@ -14,7 +14,7 @@ use crate::{
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
     invalidate::group,
     policy::{
-        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TTL, SetCookies, Target, shorten,
+        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, SetCookies, Target, shorten,
         tags_of_response,
     },
     semantics::{
@@ -318,7 +318,13 @@ impl Judging<'_> {
         let params = pattern
             .map(|p| p.params(kept.uri.path()))
             .unwrap_or_default();
-        let tags = tags_of_response(&kept.matched.policy, self.hint.as_ref(), &params)?;
+        let mut tags = tags_of_response(&kept.matched.policy, self.hint.as_ref(), &params)?;
+        tags.extend(kept.inherited_tags());
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.len() > MAX_TAGS {
+            return None;
+        }
         let mut ids = kept.targets();
         ids.extend(tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
         let groups = groups::groups(&response.headers).unwrap_or_default();

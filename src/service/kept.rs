@@ -36,6 +36,9 @@ pub(crate) struct Kept {
     pub(crate) requested: Timestamp,
     /// Whether the policy keys by the owner of the request.
     pub(crate) identified: bool,
+    /// The values that the handler reads.
+    #[cfg(feature = "data")]
+    pub(crate) reads: super::gathered::Reads,
 }
 
 impl Kept {
@@ -102,6 +105,10 @@ impl Kept {
     pub(crate) fn restart(&mut self) {
         self.position = self.shared.core.position();
         self.requested = self.shared.core.clock.now();
+        #[cfg(feature = "data")]
+        {
+            self.reads = super::gathered::Reads::begin(&self.shared.core);
+        }
     }
 }
 

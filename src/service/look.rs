@@ -355,6 +355,8 @@ impl Looking<'_> {
             position: self.shared.core.position(),
             requested: self.now,
             identified: self.identity.is_some(),
+            #[cfg(feature = "data")]
+            reads: super::gathered::Reads::begin(&self.shared.core),
         }
     }
 }

@@ -137,7 +137,7 @@ impl<S> Cache<S> {
                 let mut waiting = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::slow(async move {
                     std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
-                    Ok(super::future::finish(waiting.call(request).await?, after))
+                    ResponseFuture::pass(waiting.call(request), after).await
                 })
             }
         }
