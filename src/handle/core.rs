@@ -19,7 +19,7 @@ use crate::{
     fence::{Fence, Mode, Verdict},
     flight::{Flights, SharedBody},
     invalidate::{Ack, Purge, ids},
-    observe::{Counters, Event, Statistics},
+    observe::{Counters, Durations, Event, RouteStates, Statistics, Windows},
     semantics::cache_status::Name,
     store::Memory,
 };
@@ -42,6 +42,9 @@ pub(crate) struct Core {
     #[cfg(feature = "data")]
     pub(crate) values: super::Values,
     pub(crate) counters: Counters,
+    pub(crate) routes: Arc<RouteStates>,
+    pub(crate) durations: Durations,
+    pub(crate) windows: Windows,
     pub(crate) namespace: Box<str>,
     /// The name in `Cache-Status`; none if the field is not wanted.
     pub(crate) name: Option<Name>,
@@ -119,7 +122,7 @@ impl Core {
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
-        let mut statistics = self.counters.statistics();
+        let mut statistics = self.counters.statistics(&self.routes.traffic());
         statistics.entries = u64::try_from(self.store.len()).unwrap_or(u64::MAX);
         statistics.bytes = self.store.weight();
         statistics.refused = self.store.refused();
