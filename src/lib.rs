@@ -75,10 +75,15 @@ mod invalidate;
 mod key;
 mod observe;
 mod policy;
+#[cfg(larder_sabotage)]
+mod sabotage;
 mod semantics;
 mod service;
 mod store;
 mod sync;
+
+#[cfg(all(larder_sabotage, not(debug_assertions)))]
+compile_error!("larder with planted faults is for its own tests");
 
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},

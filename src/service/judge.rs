@@ -9,6 +9,8 @@ use super::{
     kept::Kept,
     settings::OWN_CACHE_CONTROL,
 };
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
@@ -337,12 +339,19 @@ impl Judging<'_> {
         if negotiated {
             fields::add_member(&mut response.headers, &header::VARY, "accept-encoding");
         }
+        let position = kept.position;
+        #[cfg(larder_sabotage)]
+        let position = if is_planted(Fault::LateSeal) {
+            kept.shared.core.position()
+        } else {
+            position
+        };
         Some(Arc::new(Head::new(HeadParts {
             key: kept.stored_key(&response.headers),
             status: response.status,
             headers: self.kept_fields(&response.headers),
             life,
-            seal: Seal::new(kept.position, ids),
+            seal: Seal::new(position, ids),
             tags: tags.into(),
             variation: self.variation(vary),
             reuse,

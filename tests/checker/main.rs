@@ -88,11 +88,13 @@ fn run(plan: &Plan) -> (Checker, Duration) {
     while !nemesis.is_finished() {
         thread::sleep(ROUND);
         judge(&mut checker, &shared);
+        if began.elapsed() > Duration::from_secs(plan.seconds) {
+            shared.calm.store(true, Ordering::Relaxed);
+        }
         if plan.mutant.is_some() && checker.violation_count > 0 && caught.is_none() {
             caught = Some(began.elapsed());
-        }
-        if began.elapsed() > Duration::from_secs(plan.seconds) || caught.is_some() {
             shared.calm.store(true, Ordering::Relaxed);
+            shared.stop.store(true, Ordering::Relaxed);
         }
     }
     nemesis.join().unwrap();

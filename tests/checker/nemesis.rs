@@ -3,7 +3,7 @@
 use std::{
     sync::{Arc, atomic::Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crate::{
@@ -128,12 +128,13 @@ impl Nemesis {
             self.note(&format!("{fault:?} of node {node} for {duration:?}"));
             self.begin(fault, node);
         }
-        thread::sleep(duration);
+        self.pause(duration);
         for fault in [second, Some(first)].into_iter().flatten() {
             self.end(fault, node);
             self.note(&format!("{fault:?} over"));
         }
-        thread::sleep(self.chance.milliseconds(0, 400));
+        let gap = self.chance.milliseconds(0, 400);
+        self.pause(gap);
     }
 
     fn fault(&mut self) -> Fault {
@@ -228,12 +229,12 @@ impl Nemesis {
 
     /// Leaves everything alone, and counts the handler runs of that time.
     fn rest(&mut self) {
-        thread::sleep(SETTLING);
+        self.pause(SETTLING);
         let shared = Arc::clone(&self.shared);
         let (cluster, journal) = (&shared.cluster, &shared.journal);
         let from = journal.now();
         let before = cluster.runs();
-        thread::sleep(QUIET);
+        self.pause(QUIET);
         let after = cluster.runs();
         let runs = before.iter().zip(&after).map(|(one, two)| two - one);
         let runs = runs.collect();
@@ -252,6 +253,14 @@ impl Nemesis {
             // For a restart with data that is old by then. The server stands still meanwhile.
             let snapshot = || cluster.redis().snapshot();
             self.old = Some(disturbing(journal, 0, snapshot));
+        }
+    }
+
+    /// Waits, unless the run is over.
+    fn pause(&self, duration: Duration) {
+        let began = Instant::now();
+        while began.elapsed() < duration && !self.shared.stop.load(Ordering::Relaxed) {
+            thread::sleep(Duration::from_millis(10).min(duration));
         }
     }
 
