@@ -21,7 +21,6 @@ mod items;
 mod plain;
 mod runs;
 mod settings;
-mod single;
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
@@ -94,7 +93,6 @@ fn app(cache: &Cache, database: Database) -> Router {
     let runs = Runs::default();
     let plain = plain::routes(runs.clone())
         .merge(ctl::routes())
-        .merge(single::routes(database.clone()))
         .merge(Items::routes(database));
     let nested = |version| cache.inside(runs.counting(plain::thing(version)));
     let app = runs

@@ -13,7 +13,6 @@ mod basics;
 mod composition;
 mod failures;
 mod layers;
-mod observing;
 mod sharing;
 mod staleness;
 mod stampede;

@@ -24,14 +24,9 @@ pub(crate) struct Ground {
 impl Ground {
     /// Starts a server with these variables in its environment, and waits until it listens.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
-        Self::start_program(&binary(), variables)
-    }
-
-    /// Starts another build of the server than the one beside the tests.
-    pub(crate) fn start_program(program: &Path, variables: &[(&str, &str)]) -> Self {
         let log = fresh_log();
         let errors = File::create(&log).unwrap();
-        let mut command = command(program, variables);
+        let mut command = command(variables);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -55,7 +50,7 @@ impl Ground {
 
     /// Runs a server that is expected to refuse its environment; returns its exit and its words.
     pub(crate) fn refuse(variables: &[(&str, &str)]) -> (ExitStatus, String) {
-        let output = command(&binary(), variables).output().unwrap();
+        let output = command(variables).output().unwrap();
         (
             output.status,
             String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -100,8 +95,8 @@ impl Drop for Ground {
     }
 }
 
-fn command(program: &Path, variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(program);
+fn command(variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(binary());
     command
         .env_clear()
         .env("LISTEN", "127.0.0.1:0")
