@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Tag,
     /// A stored entry can not be decoded.
     Entry,
+    /// A value can not be written down, or read as the type that is asked for.
+    Value,
 }
 
 impl Error {

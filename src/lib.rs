@@ -57,6 +57,8 @@
 )]
 
 mod clock;
+#[cfg(feature = "data")]
+mod data;
 mod entry;
 mod error;
 #[cfg_attr(
@@ -73,22 +75,33 @@ mod invalidate;
 mod key;
 mod observe;
 mod policy;
+#[cfg(larder_sabotage)]
+mod sabotage;
 mod semantics;
 mod service;
 mod store;
 mod sync;
+
+#[cfg(all(larder_sabotage, not(debug_assertions)))]
+compile_error!("larder with planted faults is for its own tests");
 
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},
     error::{Error, ErrorKind},
     handle::{Larder, LarderBuilder},
     invalidate::Ack,
-    observe::{Outcome, RedisStatistics, Statistics},
+    observe::{Outcome, Quantiles, RouteStatistics, Statistics, Traffic, Window},
     policy::{
         CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
         hours, mins, secs,
     },
     service::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture, SwrLayer},
+};
+
+#[cfg(feature = "data")]
+pub use self::{
+    data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Written},
+    handle::inherit,
 };
 
 /// Pages that are longer than a comment, as they stand in the repository.

@@ -34,13 +34,18 @@ impl Cache {
             .namespace(&settings.namespace)
             .build()
             .await?;
-        let items = items(settings);
+        let lifetimes = lifetimes(settings);
+        let items = lifetimes.clone().tag("items");
         let written = || Invalidate::tags(["item:{id}", "items"]);
+        let written_alone = || Invalidate::tags(["single:{id}"]);
         let routes = Routes::new()
             .get("/items/{id}", items.clone().tag("item:{id}"))
             .get("/items", items)
             .on("PUT /items/{id}", written())
             .on("DELETE /items/{id}", written())
+            .get("/single/{id}", lifetimes.tag("single:{id}"))
+            .on("PUT /single/{id}", written_alone())
+            .on("DELETE /single/{id}", written_alone())
             .build()?;
         let layer = match settings.preset {
             Preset::Application => CacheLayer::new(&larder),
@@ -67,8 +72,8 @@ impl Cache {
 }
 
 /// What all pages of items share; a window of zero is one that is not there.
-fn items(settings: &Settings) -> Policy {
-    let policy = Policy::ttl(settings.ttl).tag("items");
+fn lifetimes(settings: &Settings) -> Policy {
+    let policy = Policy::ttl(settings.ttl);
     let policy = match settings.stale_while_revalidate {
         Duration::ZERO => policy,
         window => policy.stale_while_revalidate(window),

@@ -21,6 +21,7 @@ mod items;
 mod plain;
 mod runs;
 mod settings;
+mod single;
 
 use std::{error::Error, process::ExitCode, time::Duration};
 
@@ -93,6 +94,7 @@ fn app(cache: &Cache, database: Database) -> Router {
     let runs = Runs::default();
     let plain = plain::routes(runs.clone())
         .merge(ctl::routes())
+        .merge(single::routes(database.clone()))
         .merge(Items::routes(database));
     let nested = |version| cache.inside(runs.counting(plain::thing(version)));
     let app = runs

@@ -41,6 +41,9 @@ pub(crate) struct Head {
     gzip: ArcSwapOption<Sent>,
     failures: AtomicU32,
     retry_at: AtomicU64,
+    /// The value that the body is the written form of, where it is one.
+    #[cfg(feature = "data")]
+    value: super::value::Decoded,
 }
 
 /// Which requests a response that varies answers.
@@ -88,26 +91,6 @@ impl Life {
             .saturating_sub(self.received.as_millis());
         let seconds = |millis: u64| i64::try_from(millis / 1000).unwrap_or(i64::MAX);
         seconds(span.saturating_add(self.initial_age)).saturating_sub(seconds(self.age(now)))
-    }
-}
-
-impl Life {
-    /// Returns the same moments by a clock that is `millis` ahead of the one that they are told by.
-    #[cfg(any(test, feature = "redis"))]
-    pub(crate) fn shifted(&self, millis: i64) -> Self {
-        let shift = |moment: Timestamp| match moment {
-            Timestamp::NEVER => moment,
-            _ => Timestamp::from_millis(moment.as_millis().saturating_add_signed(millis)),
-        };
-        Self {
-            received: shift(self.received),
-            initial_age: self.initial_age,
-            fresh_until: shift(self.fresh_until),
-            refresh_from: shift(self.refresh_from),
-            revalidate_until: shift(self.revalidate_until),
-            error_until: shift(self.error_until),
-            gone_at: shift(self.gone_at),
-        }
     }
 }
 
@@ -173,6 +156,8 @@ impl Head {
             gzip: ArcSwapOption::empty(),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
+            #[cfg(feature = "data")]
+            value: super::value::Decoded::default(),
         }
     }
 
@@ -272,6 +257,12 @@ impl Head {
             weaken_etag(&mut headers);
         }
         headers
+    }
+
+    /// Returns the place of the value that the body is the written form of.
+    #[cfg(feature = "data")]
+    pub(crate) fn value(&self) -> &super::value::Decoded {
+        &self.value
     }
 
     /// Returns how long the handler's own `Cache-Status` is, in bytes; zero if there is none.

@@ -4,7 +4,9 @@
 //! wait for it; with its body it becomes an [`Entry`]. The same head goes on when the body is
 //! packed afterwards.
 
-#[cfg(any(test, fuzzing, feature = "redis"))]
+// Nothing writes entries down until there is a tier outside of the process. The format is compiled
+// for its tests and for fuzzing until then, rather than carried as dead code.
+#[cfg(any(test, fuzzing))]
 pub(crate) mod codec;
 pub(crate) mod compress;
 mod head;
@@ -12,6 +14,8 @@ mod own;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seal;
+#[cfg(feature = "data")]
+mod value;
 mod weight;
 
 use std::{ops::Deref, sync::Arc};

@@ -51,8 +51,32 @@ impl Entry {
         let bytes = block(ARC + size_of::<Self>())
             + self.head.weight(self.body.coding)
             + self.body.weight()
+            + self.value_weight()
             + trailers;
         u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(feature = "data")]
+impl Entry {
+    /// Returns about what the decoded value costs: as much as its written form.
+    fn value_weight(&self) -> usize {
+        if self.value().is_set() {
+            block(ARC + usize::try_from(self.body.length).unwrap_or(usize::MAX / 2))
+        } else {
+            0
+        }
+    }
+}
+
+#[cfg(not(feature = "data"))]
+impl Entry {
+    #[expect(
+        clippy::unused_self,
+        reason = "this has the face of the one with values"
+    )]
+    fn value_weight(&self) -> usize {
+        0
     }
 }
 

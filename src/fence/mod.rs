@@ -72,6 +72,8 @@ pub(crate) use self::{
     stamps::Sizes,
     verdict::{Reason, Verdict},
 };
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{Position, Seal},
@@ -189,6 +191,10 @@ impl Fence {
     /// Returns whether what is sealed with `seal` may be served.
     #[inline]
     pub(crate) fn judge(&self, seal: &Seal) -> Verdict {
+        #[cfg(larder_sabotage)]
+        if is_planted(Fault::NoFence) {
+            return Verdict::Valid;
+        }
         let changes = self.changes.load(Ordering::Acquire);
         match seal.recall(changes) {
             Some(soft_at) => Verdict::alive(soft_at),
@@ -200,6 +206,28 @@ impl Fence {
     /// begin after it has returned.
     pub(crate) fn stamp_local(&self, targets: &[TargetId], mode: Mode) -> u64 {
         self.stamp_in(PUBLISHING, targets, mode)
+    }
+
+    /// Invalidates `targets` as [`Fence::stamp_local`] does, if nothing has made `seal` void or stale
+    /// yet, and returns the position right after that.
+    ///
+    /// Of two writers that cross, each of whom took its seal before it wrote, only one is told a
+    /// position: the other can not know that its value is the later one, and must not store it.
+    #[cfg(feature = "data")]
+    pub(crate) fn stamp_local_if_current(
+        &self,
+        seal: &Seal,
+        targets: &[TargetId],
+    ) -> Option<Position> {
+        let mut writer = self.writer();
+        if self.judge(seal) != Verdict::Valid {
+            return None;
+        }
+        let number = self.local.applied.load(Ordering::Relaxed).saturating_add(1);
+        self.publish(PUBLISHING, number, &self.local, || {
+            (self.local.stamps).stamp(&mut writer.local, number, targets, Mode::Hard);
+        });
+        Some(self.position())
     }
 
     /// Makes the invalidation with `number` of `epoch` visible, if all those before it are.

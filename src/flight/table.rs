@@ -162,6 +162,12 @@ pub(crate) struct Leader<D, L> {
 }
 
 impl<D, L> Leader<D, L> {
+    /// Returns where the run stands in the order of invalidations.
+    #[cfg(feature = "data")]
+    pub(crate) fn seal(&self) -> &Seal {
+        &self.flight.seal
+    }
+
     /// Lets the followers stream along; the flight stays on the table.
     pub(crate) fn stream(&self, draft: D) {
         self.flight.landing.send_replace(Landing::Streaming(draft));

@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind},
     fence::Fence,
     flight::Flights,
-    observe::Counters,
+    observe::{Counters, Durations, RouteStates, Snapshot, Windows},
     semantics::cache_status::Name,
     store::Memory,
 };
@@ -127,12 +127,18 @@ impl LarderBuilder {
             let message = "max_body of 0 bytes would store nothing; leave the layer out instead";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
+        let first = Snapshot::first(self.clock.now());
         let core = Core {
             store: Memory::new(self.memory, self.max_body)?,
             clock: self.clock,
             fence: Fence::new(),
             flights: Arc::new(Flights::new()),
             counters: Counters::default(),
+            #[cfg(feature = "data")]
+            values: super::Values::default(),
+            routes: Arc::new(RouteStates::new()),
+            durations: Durations::default(),
+            windows: Windows::new(first),
             namespace: self.namespace.into(),
             name: self.cache_status.then_some(name),
             max_body: self.max_body,

@@ -2,14 +2,26 @@
 
 mod builder;
 mod core;
+#[cfg(feature = "data")]
+mod gather;
+mod record;
+#[cfg(feature = "data")]
+mod values;
 
 use std::{sync::Arc, time::Duration};
 
 pub use self::builder::LarderBuilder;
 pub(crate) use self::core::{Core, Draft};
+#[cfg(feature = "data")]
+pub use self::gather::inherit;
+#[cfg(feature = "data")]
+pub(crate) use self::{
+    gather::{Gathered, Gathering},
+    values::{Load, Values},
+};
 use crate::{
     invalidate::{Ack, Purge},
-    observe::{Event, Statistics},
+    observe::{Event, RouteStatistics, Statistics, Window},
     policy::Target,
 };
 
@@ -94,6 +106,61 @@ impl Larder {
     #[must_use]
     pub fn statistics(&self) -> Statistics {
         self.core.statistics()
+    }
+
+    /// Returns what was counted in the last minute, the last five minutes, and the last hour.
+    ///
+    /// Snapshots are taken every ten seconds while there are requests, which is how exact the shorter
+    /// windows are; the hour is right to two minutes.
+    #[must_use]
+    pub fn windows(&self) -> Vec<Window> {
+        self.core.windows()
+    }
+
+    /// Returns each route, and how its requests were answered since the handle was built.
+    ///
+    /// These are the patterns of tables and those that layers have met, in order, at most 4096; then
+    /// `unmatched` and `other`.
+    #[must_use]
+    pub fn route_statistics(&self) -> Vec<RouteStatistics> {
+        self.core.routes.statistics()
+    }
+
+    /// Sends all requests of a route to their handlers until [`resume`](Self::resume): nothing is
+    /// looked up and nothing is stored.
+    ///
+    /// For a route whose answers turn out to be wrong to share. What is stored stays, and is served
+    /// again afterwards unless it was invalidated; requests that change something go on to
+    /// invalidate. A run that others have joined already is shared with them.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), larder::Error> {
+    /// # let larder = larder::Larder::builder().build().await?;
+    /// larder.pause("/products/{id}");
+    /// larder.bump_route("/products/{id}").await;
+    /// larder.resume("/products/{id}");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// The pattern is that of a [`RouteStatistics::route`]; of those that stand for many, `unmatched`
+    /// can be paused and `other` can not. Returns whether it could be paused.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the pause is what it is called for"
+    )]
+    pub fn pause(&self, pattern: &str) -> bool {
+        self.core.routes.pause(pattern, true)
+    }
+
+    /// Ends what [`pause`](Self::pause) began, and returns whether that could be done.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the end of the pause is what it is called for"
+    )]
+    pub fn resume(&self, pattern: &str) -> bool {
+        self.core.routes.pause(pattern, false)
     }
 
     /// Removes what is of no use any more and returns how many responses that were.

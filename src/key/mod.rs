@@ -14,7 +14,11 @@ mod buffer;
 mod cookies;
 mod query;
 mod recipe;
+#[cfg(feature = "data")]
+mod value;
 
+#[cfg(feature = "data")]
+pub(crate) use self::value::write_value;
 pub(crate) use self::{
     authority::authority,
     buffer::{KeyBuffer, KeyBytes as Key},

@@ -4,10 +4,12 @@ use http::HeaderMap;
 
 use super::{KeyBuffer, cookies, query};
 use crate::policy::{Pattern, Policy, Shape, percent};
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 
 /// The version of the format below. It is the first byte of every key: raise it with any change, so
 /// that nodes of two releases do not read each other's entries for something else.
-const FORMAT: u8 = 1;
+pub(super) const FORMAT: u8 = 1;
 
 /// The class of methods that share an answer: GET, and HEAD which is answered from it.
 const CLASS_READ: u8 = b'R';
@@ -72,6 +74,15 @@ impl KeyRecipe {
     pub(crate) fn write(&self, policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
         key.clear();
         key.raw(&self.start);
+        #[cfg(larder_sabotage)]
+        let request = &if is_planted(Fault::NoHost) {
+            KeyedRequest {
+                authority: "any",
+                ..*request
+            }
+        } else {
+            *request
+        };
         key.part(request.authority.as_bytes());
         write_path(policy, request, key);
         write_query(policy, request.query, key);

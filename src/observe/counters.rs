@@ -1,11 +1,8 @@
 //! Counters that cost a hit one uncontended addition.
 
-use std::{
-    cell::Cell,
-    sync::atomic::{AtomicU64, AtomicUsize, Ordering},
-};
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::Outcome;
+use super::{Outcome, Traffic, place};
 
 /// Something that is counted beside the outcomes of requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,32 +27,19 @@ impl Event {
     const COUNT: usize = 7;
 }
 
-/// How many independent sets of counters there are; threads are dealt out over them.
-///
-/// Eight is enough that two threads rarely share a cache line, and small enough to add up at will.
-const STRIPES: usize = 8;
-
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Stripe {
-    outcomes: [AtomicU64; Outcome::COUNT],
     events: [AtomicU64; Event::COUNT],
 }
 
-/// The counters of one handle.
+/// The counters of one handle. How requests ended is counted by [route](super::RouteState).
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
-    stripes: [Stripe; STRIPES],
+    stripes: [Stripe; place::STRIPES],
 }
 
 impl Counters {
-    #[inline]
-    pub(crate) fn count(&self, outcome: Outcome) {
-        if let Some(counter) = self.stripe().outcomes.get(outcome as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
     pub(crate) fn note(&self, event: Event) {
         if let Some(counter) = self.stripe().events.get(event as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -63,21 +47,20 @@ impl Counters {
     }
 
     fn stripe(&self) -> &Stripe {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        thread_local! {
-            static MINE: Cell<usize> = Cell::new(NEXT.fetch_add(1, Ordering::Relaxed) % STRIPES);
-        }
-        let mine = MINE.try_with(Cell::get).unwrap_or_default();
-        self.stripes.get(mine).unwrap_or(&self.stripes[0])
+        self.stripes
+            .get(place::stripe())
+            .unwrap_or(&self.stripes[0])
     }
 
-    /// Adds the stripes up.
-    pub(crate) fn statistics(&self) -> Statistics {
-        let mut statistics = Statistics::default();
+    /// Adds the stripes up, and puts them beside what the routes have answered.
+    pub(crate) fn statistics(&self, traffic: &Traffic) -> Statistics {
+        let mut statistics = Statistics {
+            outcomes: traffic.outcomes(),
+            hit_bytes: traffic.hit_bytes,
+            filled_bytes: traffic.filled_bytes,
+            ..Statistics::default()
+        };
         for stripe in &self.stripes {
-            for (sum, counter) in statistics.outcomes.iter_mut().zip(&stripe.outcomes) {
-                *sum += counter.load(Ordering::Relaxed);
-            }
             for (sum, counter) in statistics.events.iter_mut().zip(&stripe.events) {
                 *sum += counter.load(Ordering::Relaxed);
             }
@@ -95,6 +78,10 @@ impl Counters {
 pub struct Statistics {
     outcomes: [u64; Outcome::COUNT],
     events: [u64; Event::COUNT],
+    /// Body bytes of answers out of the store, as their handlers sent them.
+    pub hit_bytes: u64,
+    /// Body bytes that handlers made for the store.
+    pub filled_bytes: u64,
     /// Responses in the first tier.
     pub entries: u64,
     /// Bytes held by the first tier: keys, heads, bodies and the index.
@@ -105,30 +92,6 @@ pub struct Statistics {
     pub evicted: u64,
     /// Handler runs in progress that others could join.
     pub flights: u64,
-    /// The second tier; all zero without one.
-    pub redis: RedisStatistics,
-}
-
-/// What was counted of a second tier in Redis since the handle was built.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RedisStatistics {
-    /// Look-ups that found a response that could be used. Whether it was still valid is not told
-    /// by this: what was not is among [`Statistics::fenced`].
-    pub hits: u64,
-    /// Look-ups that found nothing, or nothing that this version can read.
-    pub misses: u64,
-    /// Look-ups that found something damaged, which was removed.
-    pub corrupt: u64,
-    /// Look-ups and writes that Redis did not answer in time, or refused. While the breaker is open
-    /// there are none, since nobody asks.
-    pub errors: u64,
-    /// Responses that were written.
-    pub written: u64,
-    /// Responses that were not written: the queue was full, or Redis away.
-    pub dropped: u64,
-    /// Whether the breaker is open at present: Redis is not asked until a probe has had an answer.
-    pub is_away: bool,
 }
 
 impl Statistics {

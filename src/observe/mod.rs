@@ -1,13 +1,24 @@
 //! What happened to each request, in one vocabulary for headers, counters and traces.
 
 mod counters;
+mod histogram;
 mod outcome;
+mod place;
+mod routes;
+mod windows;
 
+pub use self::{
+    counters::Statistics,
+    histogram::Quantiles,
+    outcome::Outcome,
+    routes::{RouteStatistics, Traffic},
+    windows::Window,
+};
 pub(crate) use self::{
     counters::{Counters, Event},
+    histogram::Durations,
     outcome::Bypass,
-};
-pub use self::{
-    counters::{RedisStatistics, Statistics},
-    outcome::Outcome,
+    place::is_measured,
+    routes::{RouteState, RouteStates},
+    windows::{Snapshot, Windows},
 };

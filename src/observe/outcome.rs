@@ -76,6 +76,8 @@ pub(crate) enum Bypass {
     LongUri,
     WideField,
     Policy,
+    /// An administrator paused the route.
+    Paused,
     /// The key was found uncacheable a short while ago.
     Marker,
 }
@@ -95,6 +97,7 @@ impl Bypass {
             Self::LongUri => "long-uri",
             Self::WideField => "wide-field",
             Self::Policy => "policy",
+            Self::Paused => "paused",
             Self::Marker => "uncacheable",
         }
     }

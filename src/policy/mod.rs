@@ -38,6 +38,7 @@ pub(crate) use self::{
     routes::Route,
     settings::SetCookies,
     tag::of_response as tags_of_response,
+    tag::{MAX_PER_RESPONSE as MAX_TAGS, fitted as fitted_tag},
     target::TargetId,
     template::Template,
 };

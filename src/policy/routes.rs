@@ -7,6 +7,7 @@ use http::Method;
 use super::{Invalidate, Params, Pattern, Policy, pattern};
 use crate::{
     error::{Error, ErrorKind},
+    observe::RouteState,
     semantics::methods,
 };
 
@@ -104,9 +105,11 @@ impl RouteTable {
             .map(|matched| matched.value)
     }
 
-    /// Returns the table with `base` laid under each of its policies.
-    pub(crate) fn over(&self, base: &Policy) -> Self {
+    /// Returns the table with `base` laid under each of its policies, and what is counted of each
+    /// pattern taken from `state`.
+    pub(crate) fn over(&self, base: &Policy, state: impl Fn(&str) -> Arc<RouteState>) -> Self {
         let routes = self.inner.by_pattern.values().map(|route| Route {
+            state: state(route.pattern.text()),
             pattern: route.pattern.clone(),
             policy: route.policy.as_ref().map(|own| Arc::new(own.over(base))),
             mutations: route.mutations.clone(),
@@ -152,6 +155,8 @@ impl Inner {
 #[derive(Clone, Debug)]
 pub(crate) struct Route {
     pattern: Pattern,
+    /// Its own until the table is given to a layer, then that of the handle.
+    state: Arc<RouteState>,
     policy: Option<Arc<Policy>>,
     mutations: Vec<Mutation>,
 }
@@ -167,6 +172,11 @@ impl Route {
     /// Returns its pattern.
     pub(crate) fn pattern(&self) -> &Pattern {
         &self.pattern
+    }
+
+    /// Returns what is counted of it.
+    pub(crate) fn state(&self) -> &Arc<RouteState> {
+        &self.state
     }
 
     /// Returns the policy of its GET and HEAD requests.
@@ -245,6 +255,7 @@ impl Building {
         }
         match Pattern::parse(text) {
             Ok(pattern) => self.routes.push(Route {
+                state: Arc::new(RouteState::new(text)),
                 pattern,
                 policy: None,
                 mutations: Vec::new(),

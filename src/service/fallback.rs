@@ -49,7 +49,7 @@ fn stand_in_for<B>(fetch: &Fetch, attempt: Attempt) -> Option<Response<CacheBody
     if core.is_dead(&entry.seal) || !stands_in(&fetch.question(now), attempt) {
         return None;
     }
-    core.counters.count(Outcome::Stale);
+    fetch.kept.answered(Outcome::Stale);
     let member = status::forwarded(
         core,
         fetch.reason,
@@ -77,6 +77,6 @@ pub(crate) fn serve<B>(
 }
 
 pub(crate) fn refuse<B>(fetch: &Fetch) -> Response<CacheBody<B>> {
-    fetch.kept.shared.core.counters.count(Outcome::Refused);
+    fetch.kept.answered(Outcome::Refused);
     refused()
 }

@@ -175,11 +175,12 @@ fn finish<B: Fillable, E>(fetch: &Fetch, run: Run<B, E>) -> Answer<B, E> {
             {
                 return Ok(stale);
             }
-            core.counters.count(outcome);
+            fetch.kept.answered(outcome);
             Ok(conditionally(fetch, response))
         }
         Run::Confirmed(entry) => {
-            core.counters.count(outcome);
+            fetch.kept.answered(outcome);
+            core.durations.fills.record(fetch.kept.began.elapsed());
             let ttl = entry.life.ttl(core.clock.now());
             let status = Some(StatusCode::NOT_MODIFIED.as_u16());
             let member = status::forwarded(core, fetch.reason, status, true, Some(ttl), None);
@@ -231,10 +232,10 @@ where
     let reason = fetch.reason;
     let (sender, receiver) = oneshot::channel();
     core.spawn(async move {
-        let run = CatchPanic::new(async move {
+        let run = CatchPanic::new(kept.reading(async move {
             poll_fn(|context| service.poll_ready(context)).await?;
             service.call(request).await
-        });
+        }));
         let mut run = std::pin::pin!(run);
         let ended = match timeout(FILL_LIMIT, run.as_mut()).await {
             Ok(ended) => ended,
@@ -265,8 +266,9 @@ where
     let mut kept = kept;
     poll_fn(|context| service.poll_ready(context)).await?;
     kept.restart();
-    kept.shared.core.counters.count(Outcome::Miss);
-    Ok(learn(service.call(request).await?, &kept))
+    let response = kept.reading(service.call(request)).await?;
+    kept.answered(Outcome::Miss);
+    Ok(learn(response, &kept))
 }
 
 /// Runs the handler for a request that has waited in vain, a few of a key at a time.

@@ -77,7 +77,7 @@ pub(crate) async fn follow<B>(
     let now = core.clock.now();
     let ttl = (head.life.gone_at > now).then(|| head.life.ttl(now));
     let member = status::collapsed(core, ttl);
-    core.counters.count(Outcome::Collapsed);
+    kept.answered(Outcome::Collapsed);
     match landing {
         Landing::Streaming(draft) => {
             let reader = BodyReader::new(Arc::clone(&draft.body));

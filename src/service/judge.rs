@@ -9,11 +9,14 @@ use super::{
     kept::Kept,
     settings::OWN_CACHE_CONTROL,
 };
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
+    invalidate::group,
     policy::{
-        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TTL, SetCookies, Target, shorten,
+        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, SetCookies, Target, shorten,
         tags_of_response,
     },
     semantics::{
@@ -318,24 +321,37 @@ impl Judging<'_> {
             .map(|p| p.params(kept.uri.path()))
             .unwrap_or_default();
         let mut tags = tags_of_response(&kept.matched.policy, self.hint.as_ref(), &params)?;
-        let groups = groups::groups(&response.headers).unwrap_or_default();
-        tags.extend(
-            groups
-                .iter()
-                .map(|group| Target::group_tag(&kept.authority, group)),
-        );
+        tags.extend(kept.inherited_tags());
+        tags.sort_unstable();
+        tags.dedup();
+        if tags.len() > MAX_TAGS {
+            return None;
+        }
         let mut ids = kept.targets();
         ids.extend(tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
+        let groups = groups::groups(&response.headers).unwrap_or_default();
+        ids.extend(
+            groups
+                .iter()
+                .map(|name| group(Some(&kept.authority), name).id()),
+        );
         let negotiated = self.is_negotiated(&response.headers);
         if negotiated {
             fields::add_member(&mut response.headers, &header::VARY, "accept-encoding");
         }
+        let position = kept.position;
+        #[cfg(larder_sabotage)]
+        let position = if is_planted(Fault::LateSeal) {
+            kept.shared.core.position()
+        } else {
+            position
+        };
         Some(Arc::new(Head::new(HeadParts {
             key: kept.stored_key(&response.headers),
             status: response.status,
             headers: self.kept_fields(&response.headers),
             life,
-            seal: Seal::new(kept.position, ids),
+            seal: Seal::new(position, ids),
             tags: tags.into(),
             variation: self.variation(vary),
             reuse,

@@ -10,9 +10,10 @@ use super::{
     settings::{Matched, Shared},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     entry::{Position, Seal},
     key::Key,
+    observe::Outcome,
     policy::{TargetId, tags_of_response},
     semantics::{directives::Flag, no_vary_search::NoVarySearch},
 };
@@ -34,8 +35,15 @@ pub(crate) struct Kept {
     /// Taken before the handler ran.
     pub(crate) position: Position,
     pub(crate) requested: Timestamp,
+    /// Runs since the request came.
+    pub(crate) arrived: Stopwatch,
+    /// Runs since the handler was called.
+    pub(crate) began: Stopwatch,
     /// Whether the policy keys by the owner of the request.
     pub(crate) identified: bool,
+    /// The values that the handler reads.
+    #[cfg(feature = "data")]
+    pub(crate) reads: super::gathered::Reads,
 }
 
 impl Kept {
@@ -98,10 +106,21 @@ impl Kept {
                 .is_some_and(|asked| asked.has(Flag::NoStore))
     }
 
+    /// Counts how the request was answered.
+    pub(crate) fn answered(&self, outcome: Outcome) {
+        let core = &self.shared.core;
+        core.answered(self.matched.state(core), outcome, Some(self.arrived));
+    }
+
     /// Takes the fence's position anew, for a handler run that begins now.
     pub(crate) fn restart(&mut self) {
         self.position = self.shared.core.position();
         self.requested = self.shared.core.clock.now();
+        #[cfg(feature = "data")]
+        {
+            self.reads = super::gathered::Reads::begin(&self.shared.core);
+        }
+        self.began = Stopwatch::start();
     }
 }
 

@@ -10,22 +10,38 @@ use std::{
 
 use arc_swap::ArcSwap;
 
-use crate::{key::Key, policy::Pattern, semantics::no_vary_search::NoVarySearch};
+use crate::{
+    key::Key,
+    observe::{RouteState, RouteStates},
+    policy::Pattern,
+    semantics::no_vary_search::NoVarySearch,
+};
 
 /// How many patterns one layer remembers. An application has fewer; above it, routes without a
 /// declared policy pass.
 const MAX_PATTERNS: usize = 4096;
 
 /// One route, as far as it is known without a table.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Known {
     pub(crate) pattern: Option<Pattern>,
+    pub(crate) state: Arc<RouteState>,
     learned: AtomicBool,
     inner: AtomicBool,
     warned: AtomicBool,
 }
 
 impl Known {
+    fn new(pattern: Option<Pattern>, state: Arc<RouteState>) -> Self {
+        Self {
+            pattern,
+            state,
+            learned: AtomicBool::new(false),
+            inner: AtomicBool::new(false),
+            warned: AtomicBool::new(false),
+        }
+    }
+
     /// Says whether a response of the route was one that can be stored.
     pub(crate) fn is_learned(&self) -> bool {
         self.learned.load(Ordering::Relaxed)
@@ -55,15 +71,18 @@ impl Known {
 pub(crate) struct KnownRoutes {
     /// For requests without a pattern: the layer is one route then.
     whole: Arc<Known>,
+    states: Arc<RouteStates>,
     by_pattern: ArcSwap<HashMap<Box<str>, Arc<Known>>>,
     writer: Mutex<()>,
     variances: Mutex<HashMap<Key, Arc<NoVarySearch>>>,
 }
 
 impl KnownRoutes {
-    pub(crate) fn new() -> Self {
+    /// Returns the routes of a new layer; what is counted of them goes to `states`.
+    pub(crate) fn new(states: &Arc<RouteStates>) -> Self {
         Self {
-            whole: Arc::default(),
+            whole: Arc::new(Known::new(None, Arc::clone(states.unmatched()))),
+            states: Arc::clone(states),
             by_pattern: ArcSwap::default(),
             writer: Mutex::new(()),
             variances: Mutex::default(),
@@ -117,10 +136,10 @@ impl KnownRoutes {
         if all.len() >= MAX_PATTERNS {
             return None;
         }
-        let known = Arc::new(Known {
-            pattern: Pattern::parse(pattern).ok(),
-            ..Known::default()
-        });
+        let known = Arc::new(Known::new(
+            Pattern::parse(pattern).ok(),
+            self.states.of(pattern),
+        ));
         all.insert(pattern.into(), Arc::clone(&known));
         self.by_pattern.store(Arc::new(all));
         Some(known)

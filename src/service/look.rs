@@ -11,7 +11,7 @@ use super::{
     settings::{Matched, Shared},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{Stopwatch, Timestamp},
     entry::Entry,
     fence::Verdict,
     key::{Key, KeyBuffer, KeyedRequest, authority, keep_listed},
@@ -159,6 +159,9 @@ fn refusal<B: 'static>(
     identified: bool,
 ) -> Option<Bypass> {
     let (policy, headers) = (&matched.policy, request.headers());
+    if matched.state(&shared.core).is_paused() {
+        return Some(Bypass::Paused);
+    }
     if let Some(reason) = facts.bypass(headers, policy, shared.preset, identified) {
         return Some(reason);
     }
@@ -342,6 +345,7 @@ impl Looking<'_> {
     }
 
     fn kept(&self, authority: &str, key: &KeyBuffer, path: Option<Key>) -> Kept {
+        let arrived = Stopwatch::start();
         Kept {
             shared: Arc::clone(self.shared),
             matched: self.matched.clone(),
@@ -354,7 +358,11 @@ impl Looking<'_> {
             headers: self.headers.clone(),
             position: self.shared.core.position(),
             requested: self.now,
+            arrived,
+            began: arrived,
             identified: self.identity.is_some(),
+            #[cfg(feature = "data")]
+            reads: super::gathered::Reads::begin(&self.shared.core),
         }
     }
 }

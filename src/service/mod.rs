@@ -14,6 +14,7 @@
 //! | Who runs the handler, and who waits? | `fill`, `follow` |
 //! | What does a run bring? | `arrive`, `pump` |
 //! | What if it brings nothing? | `fallback` |
+//! | Which values did the handler read? | `gathered` |
 //! | Does a request come from the flight of an outer layer? | `nested` |
 //! | What does a mutating request invalidate, and when? | `mutation` |
 
@@ -24,6 +25,7 @@ mod facts;
 mod fallback;
 mod fill;
 mod follow;
+mod gathered;
 mod judge;
 mod kept;
 mod known;

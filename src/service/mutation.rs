@@ -16,7 +16,7 @@ use crate::{
     handle::Core,
     invalidate::{Ack, Purge, may_have_changed, of_response},
     key,
-    observe::Outcome,
+    observe::{Outcome, RouteState},
     policy::{Invalidate, Invalidations, Params, Route, Target},
     semantics::storable::Preset,
 };
@@ -34,10 +34,12 @@ pub(crate) async fn mutate<S, R, B>(
 where
     S: Service<Request<R>, Response = Response<B>>,
 {
-    shared.core.counters.count(Outcome::Mutation);
     let collector = Invalidations::active();
     request.extensions_mut().insert(collector.clone());
     let mut pending = Pending::of(&shared, &request, collector);
+    shared
+        .core
+        .answered(&pending.state, Outcome::Mutation, None);
     poll_fn(|context| service.poll_ready(context))
         .await
         .inspect_err(|_| pending.disarm())?;
@@ -70,6 +72,7 @@ struct Pending {
     path: Box<str>,
     purge: Purge,
     route: Option<Arc<Route>>,
+    state: Arc<RouteState>,
     collector: Invalidations,
     hold: Option<Duration>,
     armed: bool,
@@ -89,6 +92,7 @@ impl Pending {
             path: uri.path().into(),
             purge: Purge::hard([resource]),
             route: matched.route.clone(),
+            state: Arc::clone(matched.state(&shared.core)),
             collector,
             hold: matched.policy.hold,
             armed: shared.preset == Preset::Application,

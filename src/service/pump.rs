@@ -19,6 +19,7 @@ use super::{
     status,
 };
 use crate::{
+    clock::Stopwatch,
     entry::{
         CACHE_STATUS, Coding, Entry, Head, StoredBody,
         compress::{compressible, pack, packs_long},
@@ -26,7 +27,7 @@ use crate::{
     flight::{BodyEnd, BodyReader, Landing, Leader, SharedBody},
     handle::{Core, Draft},
     key::Key,
-    observe::Event,
+    observe::{Event, RouteState},
     policy::Compress,
     semantics::{cache_status::Forward, fields},
 };
@@ -146,6 +147,8 @@ pub(crate) fn begin<B: Fillable>(
         length,
         stored,
         reserved: 0,
+        state: Arc::clone(kept.matched.state(core)),
+        began: kept.began,
     };
     core.spawn(pump.run(Box::pin(body), rest, leader));
     Response::from_parts(parts, CacheBody::shared(reader, length, Some(receiver)))
@@ -172,6 +175,8 @@ struct Pump {
     stored: bool,
     /// What it has taken of the room that all fills share.
     reserved: u64,
+    state: Arc<RouteState>,
+    began: Stopwatch,
 }
 
 /// How reading the handler's body ended.
@@ -265,6 +270,8 @@ impl Pump {
     async fn complete(&self, trailers: Option<HeaderMap>, leader: Option<FlightLeader>) {
         let bytes = self.shared.collect();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.core.durations.fills.record(self.began.elapsed());
+        self.state.count_filled(length);
         let wish = match self.wish {
             Coding::Gzip if !self.head.with_fields(|fields| compressible(fields, length)) => {
                 Coding::Identity

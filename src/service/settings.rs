@@ -8,6 +8,7 @@ use super::known::{Known, KnownRoutes};
 use crate::{
     handle::Core,
     key::KeyRecipe,
+    observe::RouteState,
     policy::{Pattern, Policy, Route, RouteTable},
     semantics::storable::Preset,
 };
@@ -47,6 +48,16 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
+    /// Returns what is counted of the route; `other` stands in where routes are too many.
+    #[inline]
+    pub(crate) fn state<'a>(&'a self, core: &'a Core) -> &'a Arc<RouteState> {
+        match (&self.route, &self.known) {
+            (Some(route), _) => route.state(),
+            (None, Some(known)) => &known.state,
+            (None, None) => core.routes.other(),
+        }
+    }
+
     pub(crate) fn pattern(&self) -> Option<&Pattern> {
         match (&self.route, &self.known) {
             (Some(route), _) => Some(route.pattern()),
@@ -69,9 +80,14 @@ impl Shared {
             base: Arc::default(),
             declared: false,
             table: RouteTable::default(),
-            known: Arc::new(KnownRoutes::new()),
+            known: Arc::new(KnownRoutes::new(&core.routes)),
             targeted,
         }
+    }
+
+    /// Takes a table, with the layer's own policy under each of its routes.
+    pub(crate) fn lay(&mut self, table: &RouteTable) {
+        self.table = table.over(&self.base, |pattern| self.core.routes.of(pattern));
     }
 
     /// Returns what holds for a request with the raw path `path`.

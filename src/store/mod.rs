@@ -25,7 +25,7 @@ mod memory;
 pub(crate) mod redis;
 #[cfg(feature = "memory")]
 mod slot;
-#[cfg(any(feature = "memory", feature = "redis"))]
+#[cfg(feature = "memory")]
 mod variants;
 
 use std::sync::Arc;

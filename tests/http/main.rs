@@ -13,6 +13,7 @@ mod basics;
 mod composition;
 mod failures;
 mod layers;
+mod observing;
 mod sharing;
 mod staleness;
 mod stampede;

@@ -24,9 +24,14 @@ pub(crate) struct Ground {
 impl Ground {
     /// Starts a server with these variables in its environment, and waits until it listens.
     pub(crate) fn start(variables: &[(&str, &str)]) -> Self {
+        Self::start_program(&binary(), variables)
+    }
+
+    /// Starts another build of the server than the one beside the tests.
+    pub(crate) fn start_program(program: &Path, variables: &[(&str, &str)]) -> Self {
         let log = fresh_log();
         let errors = File::create(&log).unwrap();
-        let mut command = command(variables);
+        let mut command = command(program, variables);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -50,7 +55,7 @@ impl Ground {
 
     /// Runs a server that is expected to refuse its environment; returns its exit and its words.
     pub(crate) fn refuse(variables: &[(&str, &str)]) -> (ExitStatus, String) {
-        let output = command(variables).output().unwrap();
+        let output = command(&binary(), variables).output().unwrap();
         (
             output.status,
             String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -95,8 +100,8 @@ impl Drop for Ground {
     }
 }
 
-fn command(variables: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(binary());
+fn command(program: &Path, variables: &[(&str, &str)]) -> Command {
+    let mut command = Command::new(program);
     command
         .env_clear()
         .env("LISTEN", "127.0.0.1:0")

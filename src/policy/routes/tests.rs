@@ -133,7 +133,9 @@ fn a_base_is_laid_under_every_policy_and_nothing_else_changes() {
         .on("PUT /c", Invalidate::tags(["c"]))
         .build()
         .unwrap()
-        .over(&Policy::ttl(secs(1)).jitter(0.1));
+        .over(&Policy::ttl(secs(1)).jitter(0.1), |pattern| {
+            Arc::new(RouteState::new(pattern))
+        });
     let policy = |path| table.by_path(path).unwrap().policy().cloned();
     assert_eq!(policy("/a/1").unwrap().ttl, Some(mins(5)));
     assert_eq!(policy("/a/1").unwrap().jitter, Some(0.1));

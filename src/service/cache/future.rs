@@ -112,7 +112,10 @@ where
                 .map_or(Poll::Pending, |error| Poll::Ready(Err(error))),
             StateProjection::Slow(future) => future.as_mut().poll(context),
             StateProjection::Pass { future, after } => {
-                let response = ready!(future.poll(context))?;
+                let response = ready!(match after {
+                    After::Learn(kept) => kept.read_within(|| future.poll(context)),
+                    After::Leave | After::Compare(_) | After::Tell(..) => future.poll(context),
+                })?;
                 Poll::Ready(Ok(finish(response, std::mem::replace(after, After::Leave))))
             }
         }

@@ -74,7 +74,7 @@ impl CacheLayer {
         reason = "a layer keeps what it is given"
     )]
     pub fn routes(self, table: RouteTable) -> Self {
-        self.change(|shared| shared.table = table.over(&shared.base))
+        self.change(|shared| shared.lay(&table))
     }
 
     /// Lays `policy` under those of the routes. Default: nothing is set.
@@ -84,7 +84,7 @@ impl CacheLayer {
     pub fn policy(self, policy: &Policy) -> Self {
         self.change(|shared| {
             shared.base = Arc::new(policy.over(&shared.base));
-            shared.table = shared.table.over(&shared.base);
+            shared.lay(&shared.table.clone());
         })
     }
 

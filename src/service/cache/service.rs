@@ -10,7 +10,9 @@ use tower_service::Service;
 
 use super::{CacheBody, ResponseFuture, future::After};
 use crate::{
-    observe::Outcome,
+    clock::{Stopwatch, Timestamp},
+    entry::Entry,
+    observe::{Outcome, is_measured},
     semantics::methods::is_safe,
     service::{
         answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
@@ -74,15 +76,23 @@ where
                 ))
             };
         }
+        let measured = is_measured().then(Stopwatch::start);
         let matched = self.shared.matched(&request, original_uri(&request).path());
         let (mut request, identity) = identified(request, &matched);
         let now = self.shared.core.clock.now();
         let looked = look(&self.shared, &matched, &request, identity.as_deref(), now);
-        let count = |outcome| self.shared.core.counters.count(outcome);
+        let core = &self.shared.core;
+        let count = |outcome| core.answered(matched.state(core), outcome, None);
+        let found = |standing| Found {
+            matched: &matched,
+            standing,
+            now,
+            measured,
+        };
         match looked {
-            Looked::Serve(entry, standing) => self.serve(&entry, standing, request, now),
+            Looked::Serve(entry, standing) => self.serve(&entry, found(standing), request),
             Looked::ServeAndRefresh(entry, standing, fetch) => {
-                self.serve_and_refresh(&entry, standing, fetch, request, now)
+                self.serve_and_refresh(&entry, found(standing), fetch, request)
             }
             Looked::Fetch(fetch) => self.fetch(fetch, request, &matched),
             Looked::OnlyIfCachedMiss => {
@@ -115,6 +125,16 @@ where
     }
 }
 
+/// What is known of a request that is answered from the store.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    matched: &'a Matched,
+    standing: Standing,
+    now: Timestamp,
+    /// Runs since the request came, if it is measured.
+    measured: Option<Stopwatch>,
+}
+
 impl<S> Cache<S> {
     /// Calls the inner service for this request alone.
     ///
@@ -137,7 +157,7 @@ impl<S> Cache<S> {
                 let mut waiting = std::mem::replace(&mut self.inner, clone);
                 ResponseFuture::slow(async move {
                     std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
-                    Ok(super::future::finish(waiting.call(request).await?, after))
+                    ResponseFuture::pass(waiting.call(request), after).await
                 })
             }
         }
@@ -145,10 +165,9 @@ impl<S> Cache<S> {
 
     fn serve<R, B>(
         &mut self,
-        entry: &Arc<crate::entry::Entry>,
-        standing: Standing,
+        entry: &Arc<Entry>,
+        found: Found<'_>,
         request: Request<R>,
-        now: crate::clock::Timestamp,
     ) -> FutureOf<S, R, B>
     where
         S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
@@ -157,7 +176,8 @@ impl<S> Cache<S> {
         R: Send + 'static,
         B: Fillable,
     {
-        let (outcome, told) = self.told(entry, standing, now);
+        let (outcome, told) = self.told(entry, found);
+        let Found { now, measured, .. } = found;
         let facts = Facts::of(request.headers());
         let asked = Asked {
             method: request.method(),
@@ -169,8 +189,9 @@ impl<S> Cache<S> {
             let (core, entry) = (Arc::clone(core), Arc::clone(entry));
             let (method, headers) = (request.method().clone(), request.headers().clone());
             let mut waiting = self.inner.clone();
+            let state = Arc::clone(found.matched.state(&core));
             return ResponseFuture::slow(async move {
-                core.counters.count(outcome);
+                core.hit(&state, outcome, entry.body.length, now, measured);
                 let unpacked = tokio::task::spawn_blocking(move || {
                     let asked = Asked {
                         method: &method,
@@ -188,23 +209,19 @@ impl<S> Cache<S> {
         }
         match answer(core, entry, &asked, now, told) {
             Some(response) => {
-                core.counters.count(outcome);
+                let state = found.matched.state(core);
+                core.hit(state, outcome, entry.body.length, now, measured);
                 ResponseFuture::ready(response)
             }
             None => self.pass(request, After::Leave),
         }
     }
 
-    fn told(
-        &self,
-        entry: &crate::entry::Entry,
-        standing: Standing,
-        now: crate::clock::Timestamp,
-    ) -> (Outcome, Told) {
-        match standing {
+    fn told(&self, entry: &Entry, found: Found<'_>) -> (Outcome, Told) {
+        match found.standing {
             Standing::Fresh => (Outcome::Hit, Told::Hit),
             Standing::Stale => {
-                let ttl = entry.life.ttl(now);
+                let ttl = entry.life.ttl(found.now);
                 (
                     Outcome::Stale,
                     Told::As(status::hit(&self.shared.core, ttl)),
@@ -216,11 +233,10 @@ impl<S> Cache<S> {
     /// Answers from the store, and lets the request itself go on as the refresh.
     fn serve_and_refresh<R, B>(
         &mut self,
-        entry: &Arc<crate::entry::Entry>,
-        standing: Standing,
+        entry: &Arc<Entry>,
+        found: Found<'_>,
         fetch: Box<Fetch>,
         mut request: Request<R>,
-        now: crate::clock::Timestamp,
     ) -> FutureOf<S, R, B>
     where
         S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
@@ -229,7 +245,8 @@ impl<S> Cache<S> {
         R: Send + 'static,
         B: Fillable,
     {
-        let (outcome, told) = self.told(entry, standing, now);
+        let (outcome, told) = self.told(entry, found);
+        let Found { now, measured, .. } = found;
         let core = Arc::clone(&self.shared.core);
         let asked = Asked {
             method: request.method(),
@@ -239,7 +256,8 @@ impl<S> Cache<S> {
         let Some(response) = answer(&core, entry, &asked, now, told) else {
             return self.pass(request, After::Leave);
         };
-        core.counters.count(outcome);
+        let state = found.matched.state(&core);
+        core.hit(state, outcome, entry.body.length, now, measured);
         if core.has_background() && cut(&mut request, &fetch.kept.matched) {
             refresh(fetch, self.inner.clone(), request);
         }
@@ -264,7 +282,8 @@ impl<S> Cache<S> {
         }
         if *request.method() == Method::HEAD {
             // What a HEAD brings has no body: it never leads, and nobody follows it.
-            self.shared.core.counters.count(Outcome::Miss);
+            let core = &self.shared.core;
+            core.answered(matched.state(core), Outcome::Miss, None);
             return self.pass(request, After::Compare(wanted));
         }
         ResponseFuture::slow(fetch(wanted, self.inner.clone(), request))

@@ -11,25 +11,18 @@ mod dedicated;
 mod fault;
 mod lane;
 mod layout;
-mod queue;
-mod reading;
 mod registry;
 mod script;
-mod server_time;
 mod settings;
 mod source;
-mod tally;
 #[cfg(test)]
 mod tests;
-mod tier;
 
 pub(crate) use self::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
     dedicated::Dedicated,
     layout::Layout,
-    queue::Whence,
     script::Script,
     settings::Settings,
-    tier::{SecondTier, Wanted, Writer},
 };

@@ -1,0 +1,234 @@
+//! Reads what is stored, and takes what was read elsewhere.
+
+use std::{cell::RefCell, sync::Arc};
+
+use http::{HeaderMap, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Typed, encoding::decode, run::Made};
+use crate::{
+    clock::Timestamp,
+    entry::{Entry, Position, compress::unpack},
+    fence::Verdict,
+    handle::Gathering,
+    key::{Key, KeyBuffer, write_value},
+    observe::Event,
+    store::Found,
+};
+
+#[derive(Default)]
+struct Scratch {
+    key: KeyBuffer,
+    variants: Vec<u8>,
+}
+
+thread_local! {
+    /// What a look-up writes to: kept, so that it allocates nothing.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// What is stored of a value, and how it stands.
+#[derive(Clone, Debug)]
+pub(super) enum Stored {
+    Fresh {
+        entry: Arc<Entry>,
+        /// It is near its end, and whoever reads it may load it anew.
+        refresh: bool,
+    },
+    /// To be returned at once while it is loaded anew.
+    Stale(Arc<Entry>),
+    /// To be returned if its load fails.
+    Spare(Arc<Entry>),
+    Nothing,
+}
+
+/// What [`Typed::look_up`] found.
+#[derive(Debug)]
+pub enum LookUp<T> {
+    /// The value.
+    Found(Arc<T>),
+    /// It is known that there is none.
+    Absent,
+    /// Nothing is known: read it where it is kept, and hand it in.
+    Vacant(Vacancy<T>),
+}
+
+/// The place of a value that is not stored, as of the moment it was looked up.
+///
+/// It holds the number of the last invalidation that was visible then. So what is handed in is
+/// void from the beginning if the value was invalidated since: a slow read of the truth can not
+/// bring an old value back.
+#[derive(Debug)]
+#[must_use = "a vacancy is there to be filled"]
+pub struct Vacancy<T> {
+    typed: Typed<T>,
+    id: Arc<str>,
+    position: Position,
+    began: Timestamp,
+}
+
+impl<T> Typed<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Returns the value if it is stored and fresh; `None` also if it is known that there is none.
+    pub async fn get(&self, id: &str) -> Option<Arc<T>> {
+        match self.look_up(id).await {
+            LookUp::Found(value) => Some(value),
+            LookUp::Absent | LookUp::Vacant(_) => None,
+        }
+    }
+
+    /// Returns the values that are stored and fresh, in the order of `ids`.
+    pub async fn get_many<I: AsRef<str>>(
+        &self,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Vec<Option<Arc<T>>> {
+        let mut values = Vec::new();
+        for id in ids {
+            values.push(self.get(id.as_ref()).await);
+        }
+        values
+    }
+
+    /// Returns the value, or a place to put it: cache-aside without its race.
+    ///
+    /// ```
+    /// use larder::{Larder, LookUp};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), larder::Error> {
+    /// # let larder = Larder::builder().build().await?;
+    /// let names = larder.typed::<String>("name");
+    /// let name = match names.look_up("7").await {
+    ///     LookUp::Found(name) => name,
+    ///     LookUp::Absent => return Ok(()),
+    ///     LookUp::Vacant(vacancy) => {
+    ///         let read_from_the_database = "kettle".to_owned();
+    ///         vacancy.fill(read_from_the_database).await
+    ///     }
+    /// };
+    /// assert_eq!(*name, "kettle");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn look_up(&self, id: &str) -> LookUp<T> {
+        let (position, began) = (self.core.position(), self.core.clock.now());
+        if let Stored::Fresh { entry, .. } = self.stored(id) {
+            if is_absence(&entry) {
+                return LookUp::Absent;
+            }
+            if let Some(value) = self.value(&entry) {
+                return LookUp::Found(value);
+            }
+        }
+        LookUp::Vacant(Vacancy {
+            typed: self.clone(),
+            id: id.into(),
+            position,
+            began,
+        })
+    }
+
+    /// Stores a value that is the truth by itself, as of now.
+    ///
+    /// Not for what was read from a database before: a write may have come in between, and the old
+    /// value would stay. Use [`look_up`](Self::look_up) or [`get_or_load`](Self::get_or_load) for
+    /// reading, [`write_through`](Self::write_through) for writing. Nothing is made void by it.
+    pub async fn insert(&self, id: &str, value: T) -> Arc<T> {
+        let (position, began) = (self.core.position(), self.core.clock.now());
+        self.keep(id, value, position, began).await
+    }
+
+    pub(super) fn key(&self, id: &str) -> Key {
+        let mut key = KeyBuffer::default();
+        write_value(&self.core.namespace, &self.entity, id, &mut key);
+        key.to_key()
+    }
+
+    /// Finds what is stored of the value in the first tier, and notes that it was asked for.
+    pub(super) fn stored(&self, id: &str) -> Stored {
+        let now = self.core.clock.now();
+        let found = SCRATCH.with_borrow_mut(|Scratch { key, variants }| {
+            write_value(&self.core.namespace, &self.entity, id, key);
+            self.core
+                .store
+                .find(key.as_bytes(), &HeaderMap::new(), variants)
+        });
+        let Found::Hit(entry) = found else {
+            // What is made of the absence of a value is void when the value comes.
+            Gathering::note(&self.own_tags(id), Timestamp::NEVER);
+            return Stored::Nothing;
+        };
+        Gathering::note(&*entry.tags, entry.life.received);
+        self.standing(entry, now)
+    }
+
+    /// Says how a stored value stands.
+    pub(super) fn standing(&self, entry: Arc<Entry>, now: Timestamp) -> Stored {
+        let soft_at = match self.core.fence.judge(&entry.seal) {
+            Verdict::Valid => Timestamp::NEVER,
+            Verdict::Soft(at) => at,
+            Verdict::Dead(_) => {
+                self.core.counters.note(Event::Fenced);
+                return Stored::Nothing;
+            }
+        };
+        let life = &entry.life;
+        // A soft purge ends freshness at its moment; the windows count from there.
+        let fresh_until = life.fresh_until.min(soft_at);
+        let over = now.since(fresh_until);
+        let window = |until: Timestamp| until.since(life.fresh_until);
+        if now < fresh_until {
+            let refresh = now >= life.refresh_from && entry.may_retry(now);
+            Stored::Fresh { entry, refresh }
+        } else if over < window(life.revalidate_until) {
+            Stored::Stale(entry)
+        } else if over < window(life.error_until) {
+            Stored::Spare(entry)
+        } else {
+            Stored::Nothing
+        }
+    }
+
+    /// Returns the value of an entry, decoded at most once; none if it can not be read.
+    pub(super) fn value(&self, entry: &Entry) -> Option<Arc<T>> {
+        if let Some(value) = entry.value().get() {
+            return Some(value);
+        }
+        let bytes = unpack(&entry.body, self.core.max_body).ok()?;
+        let Ok(value) = decode::<T>(&bytes) else {
+            self.core.counters.note(Event::Declined);
+            return None;
+        };
+        let value = Arc::new(value);
+        entry.value().set(&value);
+        Some(value)
+    }
+}
+
+impl<T> Vacancy<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Stores what was read, and returns it.
+    pub async fn fill(self, value: T) -> Arc<T> {
+        (self.typed)
+            .keep(&self.id, value, self.position, self.began)
+            .await
+    }
+
+    /// Stores that there is no such value, for the negative lifetime.
+    pub async fn absent(self) {
+        let nothing = Made::of(None);
+        let (position, began) = (self.position, self.began);
+        if let Some(entry) = self.typed.entry(&self.id, &nothing, position, began) {
+            self.typed.put(&entry);
+        }
+    }
+}
+
+/// Says whether an entry stands for a value that does not exist.
+pub(super) fn is_absence(entry: &Entry) -> bool {
+    entry.status == StatusCode::NOT_FOUND
+}

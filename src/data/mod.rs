@@ -1,0 +1,33 @@
+//! Values under the handlers: the same handle, tiers, fence and tags as for responses.
+//!
+//! | to | use |
+//! | --- | --- |
+//! | read a value, and load it if it is not there | [`Typed::get_or_load`] |
+//! | read it, and store what was read elsewhere (cache-aside) | [`Typed::get`], [`Typed::look_up`] |
+//! | change the truth | [`Larder::writing`](crate::Larder::writing), [`Typed::write_through`] |
+//! | make it void | [`Typed::remove`], [`Larder::invalidate`](crate::Larder::invalidate) |
+//!
+//! A value lives by the rules that responses live by: it is sealed with the number of the last
+//! invalidation that was visible before its load began, so that a slow load can not bring an old
+//! value back. It has two tags of its own, `{entity}:{id}` and `{entity}`; what its load adds or
+//! reads comes on top, and a response whose handler reads it inherits all of them.
+//!
+//! Not covered: what Redis alone can do (`structures`), and writes that are made later.
+
+mod encoding;
+mod load;
+mod loading;
+mod look;
+mod run;
+mod settings;
+mod typed;
+mod write;
+
+pub use self::{
+    encoding::Encoding,
+    load::LoadError,
+    loading::Loading,
+    look::{LookUp, Vacancy},
+    typed::Typed,
+    write::Written,
+};

@@ -1,0 +1,191 @@
+//! Makes an entry of what a load brought, and stores it.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Typed, loading::Said};
+use crate::{
+    clock::Timestamp,
+    entry::{
+        Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody,
+        compress::{pack, packs_long},
+    },
+    handle::{Gathered, Gathering},
+    observe::Event,
+    policy::{MAX_TAGS, Target, shorten},
+    semantics::reuse::ReuseFlags,
+};
+
+/// A lifetime below this is not refreshed ahead of its end: there would be little left of it.
+const SHORTEST_REFRESHED_AHEAD: Duration = Duration::from_secs(5);
+
+/// What a load brought: a value, or that there is none, and what it said and read meanwhile.
+#[derive(Debug)]
+pub(super) struct Made<T> {
+    pub(super) value: Option<Arc<T>>,
+    pub(super) said: Said,
+    pub(super) gathered: Gathered,
+}
+
+impl<T> Made<T> {
+    pub(super) fn of(value: Option<Arc<T>>) -> Self {
+        Self {
+            value,
+            said: Said::default(),
+            gathered: Gathered::default(),
+        }
+    }
+}
+
+impl<T> Typed<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Stores what was handed in, if it may be, and returns it.
+    pub(super) async fn keep(
+        &self,
+        id: &str,
+        value: T,
+        position: Position,
+        began: Timestamp,
+    ) -> Arc<T> {
+        let value = Arc::new(value);
+        let made = Made::of(Some(Arc::clone(&value)));
+        if let Some(entry) = self.entry(id, &made, position, began) {
+            Gathering::note(&*entry.tags, entry.life.received);
+            self.put_packed(entry).await;
+        }
+        value
+    }
+
+    /// Returns the entry of a value whose load began at `began`; none if it can not be written down.
+    pub(super) fn entry(
+        &self,
+        id: &str,
+        made: &Made<T>,
+        position: Position,
+        began: Timestamp,
+    ) -> Option<Arc<Entry>> {
+        let bytes = match &made.value {
+            None => Bytes::new(),
+            Some(value) => match self.settings.encoding.encode(&**value) {
+                Ok(bytes) => bytes,
+                Err(_) => {
+                    self.core.counters.note(Event::Declined);
+                    return None;
+                }
+            },
+        };
+        let mut tags = self.own_tags(id).to_vec();
+        tags.extend(made.said.tags.iter().cloned());
+        tags.extend(made.gathered.tags.iter().cloned());
+        tags.sort_unstable();
+        tags.dedup();
+        let targets = tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id());
+        let seal = Seal::new(position, targets.collect());
+        let storable = !made.said.no_store && tags.len() <= MAX_TAGS;
+        let head = Head::new(HeadParts {
+            key: self.key(id),
+            status: if made.value.is_some() {
+                StatusCode::OK
+            } else {
+                StatusCode::NOT_FOUND
+            },
+            headers: HeaderMap::new(),
+            life: self.life(made, began, storable),
+            seal,
+            tags: tags.into(),
+            variation: None,
+            reuse: ReuseFlags::default(),
+            negotiated: false,
+        });
+        if let Some(value) = &made.value {
+            head.value().set(value);
+        }
+        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        Some(Arc::new(Entry {
+            head: Arc::new(head),
+            body: StoredBody {
+                bytes,
+                coding: Coding::Identity,
+                length,
+            },
+            trailers: None,
+        }))
+    }
+
+    fn life(&self, made: &Made<T>, began: Timestamp, storable: bool) -> Life {
+        let settings = &self.settings;
+        let ttl = match (&made.value, made.said.ttl) {
+            (_, Some(ttl)) => Some(ttl.min(super::settings::MOST)),
+            (Some(_), None) => Some(settings.ttl),
+            (None, None) => settings.negative_ttl,
+        };
+        let now = self.core.clock.now();
+        let ttl = ttl.filter(|_| storable).unwrap_or_default();
+        let ttl = shorten(ttl, settings.jitter, RandomState::new().hash_one(0_u8));
+        let fresh_until = now.after(ttl);
+        let early = settings
+            .refresh_ahead
+            .filter(|_| ttl >= SHORTEST_REFRESHED_AHEAD)
+            .map_or(Timestamp::NEVER, |share| now.after(ttl.mul_f64(share)));
+        let window = |window: Duration| {
+            if ttl.is_zero() {
+                fresh_until
+            } else {
+                fresh_until.after(window)
+            }
+        };
+        let revalidate_until = window(settings.stale_while_revalidate);
+        let error_until = window(settings.stale_if_error);
+        Life {
+            received: made.gathered.oldest.min(began),
+            initial_age: 0,
+            fresh_until,
+            refresh_from: early,
+            revalidate_until,
+            error_until,
+            gone_at: revalidate_until.max(error_until),
+        }
+    }
+
+    /// Packs a value that is large, off the async threads if that takes long, and stores it.
+    pub(super) async fn put_packed(&self, entry: Arc<Entry>) {
+        let wish = if cfg!(feature = "lz4") {
+            Coding::Lz4
+        } else {
+            Coding::Gzip
+        };
+        let bytes = entry.body.bytes.clone();
+        let body = if packs_long(wish, entry.body.length) && self.core.has_background() {
+            let packed = tokio::task::spawn_blocking(move || pack(bytes, wish)).await;
+            packed.unwrap_or_else(|_| entry.body.clone())
+        } else {
+            pack(bytes, wish)
+        };
+        self.put(&Arc::new(Entry {
+            head: Arc::clone(&entry.head),
+            body,
+            trailers: None,
+        }));
+    }
+
+    /// Stores an entry unless it is void already, too long, or not to be stored at all.
+    pub(super) fn put(&self, entry: &Arc<Entry>) {
+        let core = &self.core;
+        if entry.life.gone_at <= core.clock.now() || entry.body.length > core.max_body {
+            core.counters.note(Event::Declined);
+        } else if core.is_dead(&entry.seal) {
+            core.counters.note(Event::Fenced);
+        } else if core.store.insert(&entry.key, Arc::clone(entry)) {
+            core.counters.note(Event::Stored);
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Changes of the truth, and what they make void.
+//!
+//! The one rule: stamp after the commit. A reader that comes between the commit and the stamp may be
+//! given the old value, since nobody has been told of the change yet; one that comes after the stamp
+//! is not, and a load that began before it is void.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Typed, run::Made};
+use crate::{
+    Larder,
+    entry::Seal,
+    handle::{Core, Gathering},
+    invalidate::{Ack, Purge},
+    policy::Target,
+};
+
+/// When a write that ended without an answer is stamped again: two seconds, after which a commit
+/// that was under way has been made or never will be.
+const STAMPED_AGAIN: Duration = Duration::from_secs(2);
+
+/// What a write brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Written<O> {
+    /// What the commit returned.
+    pub output: O,
+    /// How far the invalidation has come.
+    pub ack: Ack,
+    /// Whether the new value is stored: only if nobody else wrote it since this write began.
+    pub stored: bool,
+}
+
+impl Larder {
+    /// Makes a change, and everything that belongs to `targets` void: the way to write.
+    ///
+    /// When the future is ready, no reader that comes later is given what was made before the
+    /// change. An error of the commit invalidates, too, since the change may have been made all the
+    /// same; so does dropping the future before its end, at once and again two seconds later.
+    ///
+    /// ```
+    /// use larder::{Larder, Target};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), std::io::Error> {
+    /// # let larder = Larder::builder().build().await.unwrap();
+    /// let written = larder
+    ///     .writing([Target::tag("product:7"), Target::tag("products")], async {
+    ///         // transaction.commit().await
+    ///         Ok::<_, std::io::Error>(1)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(written.output, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the commit does.
+    pub async fn writing<O, E>(
+        &self,
+        targets: impl IntoIterator<Item = Target>,
+        commit: impl Future<Output = Result<O, E>>,
+    ) -> Result<Written<O>, E> {
+        let doubt = Doubt::about(self.core(), Purge::hard(targets));
+        let output = commit.await;
+        let ack = doubt.settle().await;
+        output.map(|output| Written {
+            output,
+            ack,
+            stored: false,
+        })
+    }
+}
+
+impl<T> Typed<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Makes a change of the truth, and stores the new value in the place of the old one.
+    ///
+    /// The old value, and what was made of it, are void when the future is ready. The new one is
+    /// stored only if nobody has invalidated it since this write began; of two writes that cross,
+    /// neither is stored, or the one whose commit may have come last in no case loses to the other:
+    /// the next reader loads the truth. An error of the commit invalidates and stores nothing.
+    ///
+    /// ```
+    /// use larder::Larder;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), std::io::Error> {
+    /// # let larder = Larder::builder().build().await.unwrap();
+    /// let prices = larder.typed::<u64>("price");
+    /// let written = prices
+    ///     .write_through("7", 1_990, async {
+    ///         // UPDATE … SET price = 1990 WHERE id = 7
+    ///         Ok::<_, std::io::Error>(())
+    ///     })
+    ///     .await?;
+    /// assert!(written.stored);
+    /// assert_eq!(prices.get("7").await.as_deref(), Some(&1_990));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Fails if the commit does.
+    pub async fn write_through<O, E>(
+        &self,
+        id: &str,
+        value: T,
+        commit: impl Future<Output = Result<O, E>>,
+    ) -> Result<Written<O>, E> {
+        let [one, _] = self.own_tags(id);
+        let purge = Purge::hard([Target::Tag(one)]);
+        // Before the commit: whoever stamps from here on may have written after it.
+        let before = Seal::new(self.core.position(), self.own_targets(id));
+        let doubt = Doubt::about(&self.core, purge);
+        let output = commit.await?;
+        let Some(position) = self.core.invalidate_if_current(&before, &doubt.purge.hard) else {
+            let ack = doubt.settle().await;
+            return Ok(Written {
+                output,
+                ack,
+                stored: false,
+            });
+        };
+        let ack = doubt.settled(Ack::Global);
+        let made = Made::of(Some(Arc::new(value)));
+        let mut stored = false;
+        if let Some(entry) = self.entry(id, &made, position, self.core.clock.now()) {
+            Gathering::note(&*entry.tags, entry.life.received);
+            stored = entry.life.gone_at > self.core.clock.now();
+            self.put_packed(entry).await;
+        }
+        Ok(Written {
+            output,
+            ack,
+            stored,
+        })
+    }
+}
+
+/// A write under way: stamped when it is dropped, since nobody knows then how it ended.
+struct Doubt {
+    core: Arc<Core>,
+    purge: Purge,
+    open: bool,
+}
+
+impl Doubt {
+    fn about(core: &Arc<Core>, purge: Purge) -> Self {
+        Self {
+            core: Arc::clone(core),
+            purge,
+            open: true,
+        }
+    }
+
+    /// Invalidates: the write has ended, well or not.
+    async fn settle(self) -> Ack {
+        let ack = self.core.invalidate(&self.purge).await;
+        self.settled(ack)
+    }
+
+    /// Ends it, since all is invalidated.
+    fn settled(mut self, ack: Ack) -> Ack {
+        self.open = false;
+        ack
+    }
+}
+
+impl Drop for Doubt {
+    fn drop(&mut self) {
+        if !self.open {
+            return;
+        }
+        self.core.invalidate_here(&self.purge);
+        if self.core.has_background() {
+            let (core, purge) = (Arc::clone(&self.core), std::mem::take(&mut self.purge));
+            self.core.spawn(async move {
+                tokio::time::sleep(STAMPED_AGAIN).await;
+                core.invalidate(&purge).await;
+            });
+        }
+    }
+}

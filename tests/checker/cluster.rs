@@ -1,0 +1,204 @@
+//! The nodes, their Redis, and a proxy between each node and it.
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    journal::Journal,
+    plan::Plan,
+    support::{
+        message::Request,
+        process::Ground,
+        proxy::Proxy,
+        redis::{Redis, free_port, signal, url},
+        wire::Wire,
+    },
+};
+
+pub(crate) const NAMESPACE: &str = "checked";
+
+/// How many keys there are.
+pub(crate) const KEYS: usize = 64;
+
+/// The hosts that each key is asked for under.
+pub(crate) const HOSTS: [&str; 2] = ["one.test", "two.test"];
+
+/// Everything that runs.
+#[derive(Debug)]
+pub(crate) struct Cluster {
+    plan: Plan,
+    directory: PathBuf,
+    redis: Option<Mutex<Redis>>,
+    pub(crate) redis_address: Option<SocketAddr>,
+    pub(crate) nodes: Vec<Node>,
+}
+
+/// One node, up or down.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) proxy: Option<Proxy>,
+    ground: Mutex<Option<Ground>>,
+    /// Even while it is up; moves when it begins and when it ends.
+    life: AtomicU64,
+}
+
+impl Cluster {
+    pub(crate) fn start(plan: &Plan) -> Self {
+        let redis = plan
+            .redis
+            .then(|| Redis::with(&[("enable-debug-command", "yes")]));
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let directory = directory.join(format!("checker-{}-{}", process::id(), free_port()));
+        fs::create_dir_all(&directory).unwrap();
+        let node = |_| Node {
+            address: ([127, 0, 0, 1], free_port()).into(),
+            proxy: redis.as_ref().map(|redis| Proxy::before(redis.address())),
+            ground: Mutex::new(None),
+            life: AtomicU64::new(1),
+        };
+        let cluster = Self {
+            nodes: (0..plan.nodes).map(node).collect(),
+            redis_address: redis.as_ref().map(Redis::address),
+            redis: redis.map(Mutex::new),
+            plan: plan.clone(),
+            directory,
+        };
+        (0..plan.nodes).for_each(|node| cluster.begin(node));
+        cluster
+    }
+
+    pub(crate) fn redis(&self) -> MutexGuard<'_, Redis> {
+        let redis = self.redis.as_ref().unwrap();
+        redis.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Starts a node that is down.
+    pub(crate) fn begin(&self, node: usize) {
+        let plan = &self.plan;
+        let node = &self.nodes[node];
+        let lifetimes = plan.lifetimes();
+        let mut variables = vec![
+            ("LISTEN", node.address.to_string()),
+            (
+                "DATABASE",
+                self.directory.join("truth").display().to_string(),
+            ),
+            ("NAMESPACE", NAMESPACE.to_owned()),
+            ("TTL", lifetimes.ttl.to_string()),
+            ("SWR", lifetimes.stale_while_revalidate.to_string()),
+            ("SIE", lifetimes.stale_if_error.to_string()),
+            ("WORKERS", "2".to_owned()),
+        ];
+        if let Some(proxy) = &node.proxy {
+            let consistency = if plan.strict { "strict" } else { "bounded" };
+            let lock = if plan.lock { "on" } else { "off" };
+            variables.extend([
+                ("REDIS_URL", url(proxy.address())),
+                ("CONSISTENCY", consistency.to_owned()),
+                ("LOCK", lock.to_owned()),
+            ]);
+        }
+        if let Some(mutant) = &plan.mutant {
+            variables.push(("LARDER_SABOTAGE", mutant.clone()));
+        }
+        let variables: Vec<(&str, &str)> = variables
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
+        let ground = match &plan.program {
+            Some(program) => Ground::start_program(program, &variables),
+            None => Ground::start(&variables),
+        };
+        *node.ground() = Some(ground);
+        node.life.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Returns how often the handler of each key has run in the present life of all nodes.
+    pub(crate) fn runs(&self) -> Vec<u64> {
+        let mut runs = vec![0; KEYS];
+        for node in &self.nodes {
+            let counted = Wire::One(node.address).send(&Request::get("/runs"));
+            let counted: serde_json::Value =
+                serde_json::from_slice(&counted.unwrap().body).unwrap();
+            for (key, runs) in runs.iter_mut().enumerate() {
+                let name = format!("GET {}", target(key));
+                *runs += counted[name].as_u64().unwrap_or(0);
+            }
+        }
+        runs
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &self.nodes {
+            drop(node.ground().take());
+        }
+        drop(fs::remove_dir_all(&self.directory));
+    }
+}
+
+impl Node {
+    pub(crate) fn life(&self) -> u64 {
+        self.life.load(Ordering::SeqCst)
+    }
+
+    /// Ends the process by SIGKILL.
+    pub(crate) fn kill(&self) {
+        self.life.fetch_add(1, Ordering::SeqCst);
+        drop(self.ground().take());
+    }
+
+    /// Ends the process in order, and says whether it said that all was well.
+    pub(crate) fn terminate(&self) -> bool {
+        self.life.fetch_add(1, Ordering::SeqCst);
+        let ground = self.ground().take();
+        ground.is_some_and(|ground| ground.terminate().is_ok_and(|exit| exit.success()))
+    }
+
+    pub(crate) fn freeze(&self) {
+        signal(self.pid(), "STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        signal(self.pid(), "CONT");
+    }
+
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        self.ground().as_ref().unwrap().resident_bytes()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        self.ground().as_ref().map(Ground::log).unwrap_or_default()
+    }
+
+    fn pid(&self) -> u32 {
+        self.ground().as_ref().unwrap().pid()
+    }
+
+    fn ground(&self) -> MutexGuard<'_, Option<Ground>> {
+        self.ground.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns the path of a key.
+pub(crate) fn target(key: usize) -> String {
+    format!("/single/{key}")
+}
+
+/// Says to the journal that a node is disturbed for as long as `action` takes.
+pub(crate) fn disturbing<T>(journal: &Journal, node: usize, action: impl FnOnce() -> T) -> T {
+    journal.disturb(node);
+    let done = action();
+    journal.settle(node);
+    done
+}

@@ -1,0 +1,155 @@
+//! Pages that are made of values die with them.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use axum::{Router, body::Body, extract::Path, routing::get};
+use http::{Request, header};
+use http_body_util::BodyExt;
+use larder::{CacheLayer, Larder, Policy, Routes, Typed, mins};
+use tower::ServiceExt;
+
+use super::larder;
+
+#[derive(Clone)]
+struct Shop {
+    prices: Typed<u64>,
+    truth: Arc<AtomicU64>,
+}
+
+impl Shop {
+    async fn price(&self, id: &str) -> u64 {
+        let truth = Arc::clone(&self.truth);
+        let price = self.prices.get_or_load(id, move |_| async move {
+            Ok::<_, io::Error>(Some(truth.load(Ordering::SeqCst)))
+        });
+        *price.await.unwrap().unwrap()
+    }
+
+    async fn app(&self, larder: &Larder, declared: bool) -> Router {
+        let (direct, spawned, missing) = (self.clone(), self.clone(), self.clone());
+        let router = Router::new()
+            .route(
+                "/direct/{id}",
+                get(|Path(id): Path<String>| async move {
+                    (
+                        [(header::CACHE_CONTROL, "max-age=60")],
+                        direct.price(&id).await.to_string(),
+                    )
+                }),
+            )
+            .route(
+                "/spawned/{id}",
+                get(|Path(id): Path<String>| async move {
+                    let read = larder::inherit(async move { spawned.price(&id).await });
+                    let price = tokio::spawn(read).await.unwrap();
+                    ([(header::CACHE_CONTROL, "max-age=60")], price.to_string())
+                }),
+            )
+            .route(
+                "/missing/{id}",
+                get(|Path(id): Path<String>| async move {
+                    let text = match missing.prices.get(&id).await {
+                        Some(price) => price.to_string(),
+                        None => "none".into(),
+                    };
+                    ([(header::CACHE_CONTROL, "max-age=60")], text)
+                }),
+            );
+        let layer = CacheLayer::new(larder);
+        if !declared {
+            return router.layer(layer);
+        }
+        let table = ["/direct/{id}", "/spawned/{id}", "/missing/{id}"]
+            .into_iter()
+            .fold(Routes::new(), |routes, pattern| {
+                routes.get(pattern, Policy::ttl(mins(1)))
+            })
+            .build()
+            .unwrap();
+        router.layer(layer.routes(table))
+    }
+}
+
+async fn body(app: &Router, path: &str) -> String {
+    let request = Request::get(path).header(header::HOST, "a.test");
+    let response = app
+        .clone()
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(bytes.into()).unwrap()
+}
+
+#[tokio::test]
+async fn a_page_is_void_when_a_value_is_that_its_handler_read() {
+    for declared in [true, false] {
+        for path in ["/direct/7", "/spawned/7"] {
+            let (larder, _) = larder().await;
+            let shop = Shop {
+                prices: larder.typed("price"),
+                truth: Arc::new(AtomicU64::new(1)),
+            };
+            let app = shop.app(&larder, declared).await;
+            assert_eq!(body(&app, path).await, "1", "{path}");
+            shop.truth.store(2, Ordering::SeqCst);
+            assert_eq!(body(&app, path).await, "1", "{path} is a hit");
+            shop.prices.remove("7").await;
+            assert_eq!(body(&app, path).await, "2", "{path}, declared: {declared}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_page_inherits_also_from_a_value_that_was_stored_already() {
+    let (larder, _) = larder().await;
+    let shop = Shop {
+        prices: larder.typed("price"),
+        truth: Arc::new(AtomicU64::new(1)),
+    };
+    assert_eq!(shop.price("7").await, 1);
+    let app = shop.app(&larder, true).await;
+    assert_eq!(body(&app, "/direct/7").await, "1");
+    shop.truth.store(2, Ordering::SeqCst);
+    larder.invalidate_tag("price:7").await;
+    assert_eq!(body(&app, "/direct/7").await, "2");
+}
+
+#[tokio::test]
+async fn a_page_that_was_made_of_the_lack_of_a_value_is_void_when_it_is_written() {
+    let (larder, _) = larder().await;
+    let shop = Shop {
+        prices: larder.typed("price"),
+        truth: Arc::default(),
+    };
+    let app = shop.app(&larder, true).await;
+    assert_eq!(body(&app, "/missing/7").await, "none");
+    let written = shop
+        .prices
+        .write_through("7", 3, async { Ok::<_, io::Error>(()) });
+    assert!(written.await.unwrap().stored);
+    assert_eq!(body(&app, "/missing/7").await, "3");
+}
+
+#[tokio::test]
+async fn a_value_that_is_made_of_values_is_void_with_them() {
+    let (larder, _) = larder().await;
+    let (parts, sums) = (larder.typed::<u64>("part"), larder.typed::<u64>("sum"));
+    parts.insert("1", 1).await;
+    let sum = || {
+        let parts = parts.clone();
+        sums.get_or_load("all", move |_| async move {
+            let part = parts.get("1").await.map_or(0, |part| *part);
+            Ok::<_, io::Error>(Some(10 + part))
+        })
+    };
+    assert_eq!(sum().await.unwrap().as_deref(), Some(&11));
+    parts.remove("1").await;
+    assert_eq!(sum().await.unwrap().as_deref(), Some(&10));
+}
