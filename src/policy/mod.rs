@@ -30,6 +30,8 @@ mod tag;
 mod target;
 mod template;
 
+#[cfg(feature = "redis")]
+pub(crate) use self::target::bucket;
 pub(crate) use self::{
     check::{MAX_NEGATIVE_TTL, MAX_TTL},
     jitter::shorten,

@@ -13,6 +13,8 @@ mod name;
 use std::{borrow::Cow, fmt, sync::Arc};
 
 use self::name::Namer;
+#[cfg(feature = "redis")]
+pub(crate) use self::name::bucket;
 use super::{percent, tag};
 
 /// Something that can be invalidated.
@@ -177,7 +179,7 @@ impl Target {
     }
 
     /// Returns the name by which other processes know the target.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "redis"))]
     pub(crate) fn name(&self) -> String {
         let mut namer = Namer::default();
         namer.target(self);

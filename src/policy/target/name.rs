@@ -69,7 +69,7 @@ impl Namer {
         }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "redis"))]
     pub(super) fn into_name(self) -> String {
         self.0
     }

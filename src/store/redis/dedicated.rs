@@ -28,7 +28,7 @@ pub(crate) struct Dedicated {
 
 /// Where the messages of a connection arrive.
 #[derive(Debug)]
-pub(super) struct Mailbox {
+pub(crate) struct Mailbox {
     pushes: mpsc::Receiver<PushInfo>,
     has_overflowed: Arc<AtomicBool>,
 }
@@ -50,6 +50,13 @@ pub(super) fn mailbox() -> (impl AsyncPushSender, Mailbox) {
     (send, mailbox)
 }
 
+impl Mailbox {
+    /// Returns the next message; none once the connection is gone.
+    pub(crate) async fn next(&mut self) -> Option<PushInfo> {
+        self.pushes.recv().await
+    }
+}
+
 impl Dedicated {
     pub(super) fn new(link: Link, mailbox: Mailbox) -> Self {
         Self { link, mailbox }
@@ -61,6 +68,12 @@ impl Dedicated {
         self.link
             .req_packed_commands(pipeline, 0, pipeline.len())
             .await
+    }
+
+    /// Returns the connection and its messages apart, for two tasks. The messages end with the
+    /// connection.
+    pub(super) fn into_parts(self) -> (Link, Mailbox) {
+        (self.link, self.mailbox)
     }
 
     /// Returns the next message; none once the connection is gone.

@@ -11,7 +11,7 @@ mod dedicated;
 mod fault;
 mod lane;
 mod layout;
-mod registry;
+pub(crate) mod registry;
 mod script;
 mod settings;
 mod source;
@@ -21,7 +21,7 @@ mod tests;
 pub(crate) use self::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
-    dedicated::Dedicated,
+    dedicated::{Dedicated, Mailbox},
     layout::Layout,
     script::Script,
     settings::Settings,

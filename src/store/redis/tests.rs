@@ -1,5 +1,6 @@
 //! Connections to a real server that is killed, frozen and started again.
 
+mod registry;
 mod server;
 
 use std::time::Duration;
@@ -181,8 +182,13 @@ async fn a_script_is_sent_in_full_where_it_is_not_known() {
         assert_eq!(answer, Ok(expected));
         server.ask(&["SCRIPT", "FLUSH"]);
     }
+    // Each lane is greeted with a script too, whenever it is made.
     let calls = server.ask(&["INFO", "commandstats"]);
-    assert!(calls.contains("cmdstat_eval:calls=3"), "{calls}");
+    let evals = (3..=5).map(|count| format!("cmdstat_eval:calls={count},"));
+    assert!(
+        evals.into_iter().any(|line| calls.contains(&line)),
+        "{calls}"
+    );
 }
 
 #[tokio::test]
