@@ -39,6 +39,10 @@ pub enum ErrorKind {
     Tag,
     /// A stored entry can not be decoded.
     Entry,
+    /// A structure can not do what it is asked for: its name, its kind or its size is against it.
+    Structure,
+    /// What keeps the data gave no answer; whether it did what it was asked to is not known.
+    Unavailable,
     /// A value can not be written down, or read as the type that is asked for.
     Value,
 }

@@ -80,6 +80,8 @@ mod sabotage;
 mod semantics;
 mod service;
 mod store;
+#[cfg(feature = "data")]
+pub mod structures;
 mod sync;
 
 #[cfg(all(larder_sabotage, not(debug_assertions)))]

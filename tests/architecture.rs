@@ -29,7 +29,7 @@ const ROWS: &[&[&str]] = &[
     &["invalidate"],
     &["flight"],
     &["handle"],
-    &["service", "data"],
+    &["service", "data", "structures"],
 ];
 
 /// Lines of a file without its tests. What needs more is two files.

@@ -6,7 +6,12 @@ use std::sync::{
 };
 
 use super::{Core, Gathering};
-use crate::{entry::Entry, flight::Flights};
+use crate::{
+    entry::Entry,
+    error::Error,
+    flight::Flights,
+    store::structures::{LocalStructures, Operation, Reply},
+};
 
 /// What a load of a value brought, for those who wait for it.
 #[derive(Clone, Debug)]
@@ -19,6 +24,7 @@ pub(crate) enum Load {
 #[derive(Debug)]
 pub(crate) struct Values {
     pub(crate) loads: Arc<Flights<(), Load>>,
+    structures: LocalStructures,
     /// Whether there are any that handlers may read.
     are_read: AtomicBool,
 }
@@ -27,12 +33,26 @@ impl Default for Values {
     fn default() -> Self {
         Self {
             loads: Arc::new(Flights::new()),
+            structures: LocalStructures::default(),
             are_read: AtomicBool::new(false),
         }
     }
 }
 
 impl Core {
+    /// Carries out operations on structures, each with a reply or the reason why not.
+    ///
+    /// # Errors
+    ///
+    /// Fails if what keeps them gave no answer.
+    #[expect(clippy::unused_async, reason = "with a shared tier it waits for Redis")]
+    pub(crate) async fn structures(
+        &self,
+        operations: &[Operation],
+    ) -> Result<Vec<Result<Reply, Error>>, Error> {
+        Ok(self.values.structures.run(operations, self.clock.now()))
+    }
+
     /// Says that handlers may read values, so that their runs have to note which.
     pub(crate) fn has_values(&self) {
         self.values.are_read.store(true, Ordering::Release);

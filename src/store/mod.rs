@@ -25,6 +25,8 @@ mod memory;
 pub(crate) mod redis;
 #[cfg(feature = "memory")]
 mod slot;
+#[cfg(feature = "data")]
+pub(crate) mod structures;
 #[cfg(feature = "memory")]
 mod variants;
 

@@ -16,7 +16,7 @@ mod script;
 mod settings;
 mod source;
 #[cfg(test)]
-mod tests;
+pub(in crate::store) mod tests;
 
 pub(crate) use self::{
     breaker::State,

@@ -1,7 +1,7 @@
 //! Connections to a real server that is killed, frozen and started again.
 
 mod registry;
-mod server;
+pub(in crate::store) mod server;
 
 use std::time::Duration;
 
