@@ -92,7 +92,7 @@ pub use self::{
     error::{Error, ErrorKind},
     handle::{Larder, LarderBuilder},
     invalidate::Ack,
-    observe::{Outcome, Quantiles, RouteStatistics, Statistics, Traffic, Window},
+    observe::{Outcome, Quantiles, RedisStatistics, RouteStatistics, Statistics, Traffic, Window},
     policy::{
         CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
         hours, mins, secs,

@@ -8,7 +8,7 @@
 //! | 1 | coding of the body: 0 as it was sent, 1 gzip, 2 lz4 |
 //! | 1 | flags: 1 no use without confirmation, 2 none once stale, 4 immutable, 8 larder may choose the coding |
 //! | 2 | status |
-//! | 7 × 8 | the moments of [`Life`](super::Life) in milliseconds, absolute, in the order of its fields |
+//! | 7 × 8 | the moments of [`Life`](super::Life) in milliseconds, absolute, by the clock that readers share, in the order of its fields |
 //! | 2 × 8 | epoch and sequence of the [`Position`](super::Position); its local number means nothing elsewhere |
 //! | 8 | length of the body as it was sent |
 //! | | sections: kind in 1 byte, length in 4, content; the body is the last |
@@ -22,23 +22,35 @@
 //! an error. A released format is read by the next two minor releases; `tests/fixtures` has a sample
 //! of each.
 //!
+//! Where the responses of a URL vary, their own keys have the selecting values in them, and under the
+//! key of the URL stands which fields these are values of: `lrvy`, version, CRC-32, the sections `KEY`
+//! and `VARIATION`, the latter without values.
+//!
 //! Decoding allocates in proportion to the length of the input, whatever the lengths in it say. The
 //! body is a slice of the input, and keeps it alive as a whole. It is not unpacked here.
 
 mod read;
 mod write;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
+use http::HeaderName;
 
 pub(crate) use self::{
     read::{Decoded, decode},
-    write::encode,
+    write::{encode, encode_names},
 };
+use crate::key::Key;
 
 const MAGIC: [u8; 4] = *b"lrdr";
 
+/// What the names of `Vary` begin with. More than one bit away from the other, which no checksum
+/// covers.
+const NAMES_MAGIC: [u8; 4] = *b"lrvy";
+
 /// The format that is written. Formats up to this one are read.
-const VERSION: u8 = 1;
+pub(crate) const VERSION: u8 = 1;
 
 /// How many bytes come before what the checksum covers: magic, version, checksum.
 const PREAMBLE: usize = 9;
@@ -60,6 +72,14 @@ pub(crate) struct Origin<'a> {
 pub(crate) struct Encoded {
     pub(crate) head: Vec<u8>,
     pub(crate) body: Bytes,
+}
+
+/// The fields that the newest response of a URL varies on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// The full key of the URL.
+    pub(crate) key: Key,
+    pub(crate) names: Arc<[HeaderName]>,
 }
 
 /// The flags of format 1.

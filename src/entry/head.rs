@@ -94,6 +94,26 @@ impl Life {
     }
 }
 
+impl Life {
+    /// Returns the same moments by a clock that is `millis` ahead of the one that they are told by.
+    #[cfg(any(test, feature = "redis"))]
+    pub(crate) fn shifted(&self, millis: i64) -> Self {
+        let shift = |moment: Timestamp| match moment {
+            Timestamp::NEVER => moment,
+            _ => Timestamp::from_millis(moment.as_millis().saturating_add_signed(millis)),
+        };
+        Self {
+            received: shift(self.received),
+            initial_age: self.initial_age,
+            fresh_until: shift(self.fresh_until),
+            refresh_from: shift(self.refresh_from),
+            revalidate_until: shift(self.revalidate_until),
+            error_until: shift(self.error_until),
+            gone_at: shift(self.gone_at),
+        }
+    }
+}
+
 /// In which form an entry's bytes go out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {

@@ -4,9 +4,7 @@
 //! wait for it; with its body it becomes an [`Entry`]. The same head goes on when the body is
 //! packed afterwards.
 
-// Nothing writes entries down until there is a tier outside of the process. The format is compiled
-// for its tests and for fuzzing until then, rather than carried as dead code.
-#[cfg(any(test, fuzzing))]
+#[cfg(any(test, fuzzing, feature = "redis"))]
 pub(crate) mod codec;
 pub(crate) mod compress;
 mod head;

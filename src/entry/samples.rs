@@ -22,6 +22,8 @@ pub(crate) struct Sample {
     pub(crate) trailers: Option<HeaderMap>,
     pub(crate) variation: Option<Variation>,
     pub(crate) life: Life,
+    pub(crate) position: Position,
+    pub(crate) targets: Vec<TargetId>,
 }
 
 impl Sample {
@@ -43,6 +45,8 @@ impl Sample {
                 error_until: Timestamp::NEVER,
                 gone_at: Timestamp::NEVER,
             },
+            position: Position::default(),
+            targets: vec![TargetId(1); 9],
         }
     }
 
@@ -77,7 +81,7 @@ impl Sample {
             status: StatusCode::OK,
             headers: self.headers,
             life: self.life,
-            seal: Seal::new(Position::default(), vec![TargetId(1); 9]),
+            seal: Seal::new(self.position, self.targets),
             tags: self.tags.iter().map(|tag| tag.as_str().into()).collect(),
             variation: self.variation,
             reuse: ReuseFlags::default(),

@@ -6,6 +6,6 @@ mod purge;
 
 pub use self::ack::Ack;
 pub(crate) use self::{
-    mutation::{group, may_have_changed, of_response},
+    mutation::{may_have_changed, of_response},
     purge::{Purge, ids},
 };

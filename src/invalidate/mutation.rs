@@ -37,7 +37,7 @@ pub(crate) fn of_response(
 }
 
 /// Returns the target of a cache group, which belongs to one origin (RFC 9875 §2).
-pub(crate) fn group(authority: Option<&str>, name: &str) -> Target {
+fn group(authority: Option<&str>, name: &str) -> Target {
     Target::group(authority.unwrap_or_default(), name)
 }
 

@@ -92,6 +92,30 @@ pub struct Statistics {
     pub evicted: u64,
     /// Handler runs in progress that others could join.
     pub flights: u64,
+    /// The second tier; all zero without one.
+    pub redis: RedisStatistics,
+}
+
+/// What was counted of a second tier in Redis since the handle was built.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RedisStatistics {
+    /// Look-ups that found a response that could be used. Whether it was still valid is not told
+    /// by this: what was not is among [`Statistics::fenced`].
+    pub hits: u64,
+    /// Look-ups that found nothing, or nothing that this version can read.
+    pub misses: u64,
+    /// Look-ups that found something damaged, which was removed.
+    pub corrupt: u64,
+    /// Look-ups and writes that Redis did not answer in time, or refused. While the breaker is open
+    /// there are none, since nobody asks.
+    pub errors: u64,
+    /// Responses that were written.
+    pub written: u64,
+    /// Responses that were not written: the queue was full, or Redis away.
+    pub dropped: u64,
+    /// Whether the breaker is open at present: Redis is not asked until a probe has had an answer.
+    pub is_away: bool,
 }
 
 impl Statistics {

@@ -7,13 +7,6 @@ mod place;
 mod routes;
 mod windows;
 
-pub use self::{
-    counters::Statistics,
-    histogram::Quantiles,
-    outcome::Outcome,
-    routes::{RouteStatistics, Traffic},
-    windows::Window,
-};
 pub(crate) use self::{
     counters::{Counters, Event},
     histogram::Durations,
@@ -21,4 +14,11 @@ pub(crate) use self::{
     place::is_measured,
     routes::{RouteState, RouteStates},
     windows::{Snapshot, Windows},
+};
+pub use self::{
+    counters::{RedisStatistics, Statistics},
+    histogram::Quantiles,
+    outcome::Outcome,
+    routes::{RouteStatistics, Traffic},
+    windows::Window,
 };

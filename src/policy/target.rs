@@ -81,7 +81,12 @@ impl Target {
     ///
     /// It is a tag that nobody else can write, since tags have no control characters.
     pub(crate) fn group(authority: &str, group: &str) -> Self {
-        Self::Tag(format!("\u{1}{authority}\u{1}{group}").into())
+        Self::Tag(Self::group_tag(authority, group))
+    }
+
+    /// Returns the tag that a cache group of one origin is.
+    pub(crate) fn group_tag(authority: &str, group: &str) -> Arc<str> {
+        format!("\u{1}{authority}\u{1}{group}").into()
     }
 
     /// Returns the target of a route pattern.

@@ -14,7 +14,6 @@ use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
-    invalidate::group,
     policy::{
         CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, SetCookies, Target, shorten,
         tags_of_response,
@@ -327,14 +326,14 @@ impl Judging<'_> {
         if tags.len() > MAX_TAGS {
             return None;
         }
-        let mut ids = kept.targets();
-        ids.extend(tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
         let groups = groups::groups(&response.headers).unwrap_or_default();
-        ids.extend(
+        tags.extend(
             groups
                 .iter()
-                .map(|name| group(Some(&kept.authority), name).id()),
+                .map(|group| Target::group_tag(&kept.authority, group)),
         );
+        let mut ids = kept.targets();
+        ids.extend(tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
         let negotiated = self.is_negotiated(&response.headers);
         if negotiated {
             fields::add_member(&mut response.headers, &header::VARY, "accept-encoding");

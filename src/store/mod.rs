@@ -27,7 +27,7 @@ pub(crate) mod redis;
 mod slot;
 #[cfg(feature = "data")]
 pub(crate) mod structures;
-#[cfg(feature = "memory")]
+#[cfg(any(feature = "memory", feature = "redis"))]
 mod variants;
 
 use std::sync::Arc;

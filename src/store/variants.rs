@@ -19,6 +19,18 @@ pub(super) const MOST_VARIANTS: usize = 16;
 /// is not that high.
 const MARK: u8 = u8::MAX;
 
+/// Returns the key of a variant up to the selecting values, which follow.
+pub(super) fn variant_key(primary: &[u8], names: &[HeaderName]) -> Vec<u8> {
+    let mut key = vec![MARK];
+    key.extend_from_slice(primary);
+    for name in names {
+        key.extend_from_slice(name.as_str().as_bytes());
+        key.push(b',');
+    }
+    key.push(b';');
+    key
+}
+
 /// The variants of one URL, newest first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Variants {
@@ -39,13 +51,7 @@ pub(super) struct Variant {
 
 impl Variant {
     pub(super) fn new(primary: &[u8], variation: &Variation, gone_at: Timestamp) -> Self {
-        let mut key = vec![MARK];
-        key.extend_from_slice(primary);
-        for name in &*variation.names {
-            key.extend_from_slice(name.as_str().as_bytes());
-            key.push(b',');
-        }
-        key.push(b';');
+        let mut key = variant_key(primary, &variation.names);
         let values_at = key.len();
         key.extend_from_slice(&variation.selecting);
         Self {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{MAGIC, PREAMBLE, VERSION, flag, section};
+use super::{MAGIC, NAMES_MAGIC, Names, PREAMBLE, VERSION, flag, section};
 use crate::{
     clock::Timestamp,
     entry::{Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody, Variation, own},
@@ -23,8 +23,10 @@ const MOST_LINES: usize = 1024;
 pub(crate) enum Decoded {
     /// An entry, boxed to be as small as the other.
     Entry(Box<Entry>),
-    /// Something that only newer versions can read; this is its format.
-    Newer(u8),
+    /// What the responses of a URL vary on.
+    Names(Names),
+    /// Something that only newer versions can read.
+    Newer,
 }
 
 /// Reads an entry whose body is a slice of `input`.
@@ -35,7 +37,8 @@ pub(crate) enum Decoded {
 /// or an older one.
 pub(crate) fn decode(input: &Bytes) -> Result<Decoded, Error> {
     let mut reader = Reader { rest: input };
-    if reader.take(MAGIC.len())? != MAGIC {
+    let magic = reader.array()?;
+    if magic != MAGIC && magic != NAMES_MAGIC {
         return Err(broken("does not begin as one"));
     }
     let version = reader.byte()?;
@@ -43,14 +46,17 @@ pub(crate) fn decode(input: &Bytes) -> Result<Decoded, Error> {
         return Err(broken("has no version"));
     }
     if version > VERSION {
-        return Ok(Decoded::Newer(version));
+        return Ok(Decoded::Newer);
     }
     let expected = u32::from_le_bytes(reader.array()?);
     if crc32fast::hash(input.get(PREAMBLE..).unwrap_or_default()) != expected {
         return Err(broken("does not match its checksum"));
     }
+    if magic == NAMES_MAGIC {
+        return names(reader).map(Decoded::Names);
+    }
     let Some(fixed) = Fixed::read(&mut reader)? else {
-        return Ok(Decoded::Newer(version));
+        return Ok(Decoded::Newer);
     };
     let sections = Sections::read(reader)?;
     sections
@@ -264,7 +270,9 @@ impl<'a> Sections<'a> {
             self.route.map(text).transpose()?,
             &mut targets,
         );
-        targets.extend(tags.iter().map(|tag| Target::tag(tag).id()));
+        // As it is written: the tags of cache groups are none that a user could write.
+        let tags = tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id());
+        targets.extend(tags);
         Ok(targets)
     }
 }
@@ -284,6 +292,19 @@ fn tags(section: &[u8]) -> Result<Vec<Arc<str>>, Error> {
         tags.push(text(reader.short()?)?.into());
     }
     Ok(tags)
+}
+
+fn names(mut reader: Reader<'_>) -> Result<Names, Error> {
+    if reader.byte()? != section::KEY {
+        return Err(broken("lacks a section"));
+    }
+    let key = Key::from(reader.sized()?);
+    if reader.byte()? != section::VARIATION {
+        return Err(broken("lacks a section"));
+    }
+    let names = variation(reader.sized()?)?.names;
+    // What may follow is what newer versions add.
+    Ok(Names { key, names })
 }
 
 fn variation(section: &[u8]) -> Result<Variation, Error> {

@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use http::StatusCode;
 use proptest::prelude::*;
 
@@ -84,14 +86,14 @@ fn full() -> Entry {
 }
 
 fn bytes(entry: &Entry) -> Bytes {
-    let encoded = encode(entry, &ORIGIN);
+    let encoded = encode(entry, &entry.life, &ORIGIN);
     [encoded.head.as_slice(), &encoded.body].concat().into()
 }
 
 fn entry(bytes: &Bytes) -> Entry {
     match decode(bytes).unwrap() {
         Decoded::Entry(entry) => *entry,
-        Decoded::Newer(version) => panic!("version {version}"),
+        other => panic!("{other:?}"),
     }
 }
 
@@ -149,7 +151,7 @@ fn a_local_number_never_leaves_the_process() {
 #[test]
 fn the_body_is_not_copied() {
     let written = full();
-    let encoded = encode(&written, &ORIGIN);
+    let encoded = encode(&written, &written.life, &ORIGIN);
     assert_eq!(encoded.body.as_ptr(), written.body.bytes.as_ptr());
     let bytes = bytes(&written);
     let read = entry(&bytes);
@@ -164,6 +166,20 @@ fn the_fixture_of_format_1_is_read() {
         "/tests/fixtures/entry-format-1.bin"
     ));
     assert_same(&full(), &entry(&Bytes::from_static(FIXTURE)));
+}
+
+/// This one too stays as it is.
+#[test]
+fn the_names_of_format_1_are_read() {
+    const FIXTURE: &[u8] = include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/names-format-1.bin"
+    ));
+    let Decoded::Names(read) = decode(&Bytes::from_static(FIXTURE)).unwrap() else {
+        panic!("no names");
+    };
+    assert_eq!(*read.key, *b"key");
+    assert_eq!(*read.names, ["x-a", "accept-language"]);
 }
 
 #[test]
@@ -189,8 +205,8 @@ fn every_flipped_bit_is_an_error_or_a_newer_version() {
             flipped[at] ^= 1_u8 << bit;
             match decode(&flipped.into()) {
                 Err(_) => {}
-                Ok(Decoded::Newer(_)) => assert_eq!(at, 4),
-                Ok(Decoded::Entry(_)) => panic!("bit {bit} of byte {at}"),
+                Ok(Decoded::Newer) => assert_eq!(at, 4),
+                Ok(Decoded::Entry(_) | Decoded::Names(_)) => panic!("bit {bit} of byte {at}"),
             }
         }
     }
@@ -221,16 +237,11 @@ fn a_section_that_comes_twice_or_not_at_all_is_an_error() {
 
 #[test]
 fn newer_versions_flags_and_codings_are_no_errors() {
-    for (at, value, version) in [
-        (4, 2, 2),
-        (4, 255, 255),
-        (PREAMBLE, 3, 1),
-        (PREAMBLE + 1, 16, 1),
-    ] {
+    for (at, value) in [(4, 2), (4, 255), (PREAMBLE, 3), (PREAMBLE + 1, 16)] {
         let newer = changed(&bytes(&full()), |bytes| bytes[at] = value);
         match decode(&newer).unwrap() {
-            Decoded::Newer(found) => assert_eq!(found, version),
-            Decoded::Entry(_) => panic!("byte {at} is {value}"),
+            Decoded::Newer => {}
+            Decoded::Entry(_) | Decoded::Names(_) => panic!("byte {at} is {value}"),
         }
     }
     assert!(decode(&changed(&bytes(&full()), |bytes| bytes[4] = 0)).is_err());
@@ -266,6 +277,44 @@ fn lengths_that_lie_allocate_nothing() {
         let heap = allocation_counter::measure(|| drop(decode(&lying)));
         assert!(heap.bytes_max < 20_000, "{heap:?} at {at}");
     }
+}
+
+#[test]
+fn names_of_fields_are_read_as_they_were_written() {
+    let names = ["x-a", "accept-language"].map(http::HeaderName::from_static);
+    let bytes = Bytes::from(encode_names(b"key", &names));
+    let Decoded::Names(read) = decode(&bytes).unwrap() else {
+        panic!("no names");
+    };
+    assert_eq!(*read.key, *b"key");
+    assert_eq!(*read.names, names);
+}
+
+#[test]
+fn names_that_are_cut_off_or_damaged_are_an_error() {
+    let names = ["x-a", "accept-language"].map(http::HeaderName::from_static);
+    let bytes = encode_names(b"key", &names);
+    for end in 0..bytes.len() {
+        assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err());
+    }
+    for at in (0..bytes.len()).filter(|at| *at != 4) {
+        let mut damaged = bytes.clone();
+        damaged[at] ^= 1;
+        assert!(decode(&damaged.into()).is_err(), "{at}");
+    }
+}
+
+#[test]
+fn the_target_of_a_cache_group_is_read_again() {
+    let mut written = full();
+    let mut head = Arc::into_inner(written.head).unwrap();
+    let group = Target::group("shop.test", "scripts");
+    let Target::Tag(tag) = &group else {
+        panic!("a group is a tag");
+    };
+    head.tags = [Arc::clone(tag)].into();
+    written.head = head.into();
+    assert!(entry(&bytes(&written)).seal.targets.contains(&group.id()));
 }
 
 #[test]
@@ -328,7 +377,7 @@ proptest! {
         written.body.length = body.len() as u64;
         written.body.bytes = body.into();
         written.trailers = None;
-        let encoded = encode(&written, &origin);
+        let encoded = encode(&written, &written.life, &origin);
         let bytes = Bytes::from([encoded.head.as_slice(), &encoded.body].concat());
         assert_same(&written, &entry(&bytes));
     }

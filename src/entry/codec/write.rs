@@ -1,36 +1,59 @@
 //! Entries to bytes.
 
 use crc32fast::Hasher;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
 
-use super::{Encoded, MAGIC, Origin, PREAMBLE, VERSION, flag, section};
-use crate::entry::{Coding, Entry, Variation};
+use super::{Encoded, MAGIC, NAMES_MAGIC, Origin, PREAMBLE, VERSION, flag, section};
+use crate::entry::{Coding, Entry, Life, Variation};
 
-/// Returns `entry`, the answer to a request to `origin`, in the newest format.
-pub(crate) fn encode(entry: &Entry, origin: &Origin<'_>) -> Encoded {
-    let mut head = Vec::with_capacity(1024);
-    head.extend_from_slice(&MAGIC);
-    head.push(VERSION);
-    head.extend_from_slice(&[0; 4]);
-    put_fixed(&mut head, entry);
+/// Returns `entry`, the answer to a request to `origin`, in the newest format, with the moments of
+/// `life` in the place of its own.
+pub(crate) fn encode(entry: &Entry, life: &Life, origin: &Origin<'_>) -> Encoded {
+    let mut head = begun(MAGIC);
+    put_fixed(&mut head, entry, life);
     put_sections(&mut head, entry, origin);
     // The body's section has no content here: that follows as it is.
     head.push(section::BODY);
     put_length(&mut head, entry.body.bytes.len());
 
-    let mut check = Hasher::new();
-    check.update(head.get(PREAMBLE..).unwrap_or_default());
-    check.update(&entry.body.bytes);
-    if let Some(place) = head.get_mut(PREAMBLE - 4..PREAMBLE) {
-        place.copy_from_slice(&check.finalize().to_le_bytes());
-    }
+    check(&mut head, &entry.body.bytes);
     Encoded {
         head,
         body: entry.body.bytes.clone(),
     }
 }
 
-fn put_fixed(out: &mut Vec<u8>, entry: &Entry) {
+/// Returns which fields the responses under `key` vary on, in the newest format.
+pub(crate) fn encode_names(key: &[u8], names: &[HeaderName]) -> Vec<u8> {
+    let mut out = begun(NAMES_MAGIC);
+    put_section(&mut out, section::KEY, |out| out.extend_from_slice(key));
+    put_section(&mut out, section::VARIATION, |out| {
+        put_variation(out, &[], names);
+    });
+    check(&mut out, &[]);
+    out
+}
+
+/// Returns a preamble whose checksum is still to come.
+fn begun(magic: [u8; 4]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    out.extend_from_slice(&magic);
+    out.push(VERSION);
+    out.extend_from_slice(&[0; 4]);
+    out
+}
+
+/// Writes the checksum of what follows it, and of `body`.
+fn check(out: &mut [u8], body: &[u8]) {
+    let mut check = Hasher::new();
+    check.update(out.get(PREAMBLE..).unwrap_or_default());
+    check.update(body);
+    if let Some(place) = out.get_mut(PREAMBLE - 4..PREAMBLE) {
+        place.copy_from_slice(&check.finalize().to_le_bytes());
+    }
+}
+
+fn put_fixed(out: &mut Vec<u8>, entry: &Entry, life: &Life) {
     out.push(match entry.body.coding {
         Coding::Identity => 0,
         Coding::Gzip => 1,
@@ -45,7 +68,6 @@ fn put_fixed(out: &mut Vec<u8>, entry: &Entry) {
     let flags = flags.iter().filter(|(set, _)| *set);
     out.push(flags.map(|(_, flag)| flag).sum());
     out.extend_from_slice(&entry.status.as_u16().to_le_bytes());
-    let life = &entry.life;
     for number in [
         life.received.as_millis(),
         life.initial_age,
@@ -65,7 +87,10 @@ fn put_fixed(out: &mut Vec<u8>, entry: &Entry) {
 fn put_sections(out: &mut Vec<u8>, entry: &Entry, origin: &Origin<'_>) {
     put_section(out, section::KEY, |out| out.extend_from_slice(&entry.key));
     if let Some(variation) = &entry.variation {
-        put_section(out, section::VARIATION, |out| put_variation(out, variation));
+        let Variation { names, selecting } = variation;
+        put_section(out, section::VARIATION, |out| {
+            put_variation(out, selecting, names);
+        });
     }
     put_section(out, section::FIELDS, |out| {
         put_fields(out, &entry.headers())
@@ -101,10 +126,10 @@ fn put_section(out: &mut Vec<u8>, kind: u8, content: impl FnOnce(&mut Vec<u8>)) 
     }
 }
 
-fn put_variation(out: &mut Vec<u8>, variation: &Variation) {
-    put_length(out, variation.selecting.len());
-    out.extend_from_slice(&variation.selecting);
-    for name in &*variation.names {
+fn put_variation(out: &mut Vec<u8>, selecting: &[u8], names: &[HeaderName]) {
+    put_length(out, selecting.len());
+    out.extend_from_slice(selecting);
+    for name in names {
         put_text(out, name.as_str());
     }
 }

@@ -21,9 +21,13 @@ use super::{
     lane::{Lane, LaneManager},
     layout::Layout,
     script::Script,
+    server_time::ServerTime,
     settings::Settings,
 };
-use crate::error::{Error, ErrorKind};
+use crate::{
+    clock::Clock,
+    error::{Error, ErrorKind},
+};
 
 /// How often the probe asks while the breaker is open, less up to a quarter.
 const PROBE_EVERY: Duration = Duration::from_millis(500);
@@ -54,12 +58,16 @@ pub(crate) struct Connections {
 }
 
 struct Inner {
+    /// For what requests wait for.
     pool: Pool<LaneManager>,
+    /// For what nobody waits for, so that no small answer stands behind a large write.
+    behind: Pool<LaneManager>,
     lanes: LaneManager,
     layout: Layout,
     settings: Settings,
     breaker: Breaker,
     last_fault: LastFault,
+    time: ServerTime,
 }
 
 impl Connections {
@@ -69,29 +77,34 @@ impl Connections {
     ///
     /// Fails if the address can not be read, and outside of a tokio runtime, in which connections
     /// live.
-    pub(crate) fn new(url: &str, layout: Layout, settings: Settings) -> Result<Self, Error> {
+    pub(crate) fn new(
+        url: &str,
+        layout: Layout,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, Error> {
         let last_fault = LastFault::default();
-        let lanes = LaneManager::new(url, layout.clone(), &settings, last_fault.clone())?;
+        let time = ServerTime::new(clock);
+        let lanes = LaneManager::new(
+            url,
+            layout.clone(),
+            &settings,
+            last_fault.clone(),
+            time.clone(),
+        )?;
         if Handle::try_current().is_err() {
             let message = "a second tier in Redis needs a tokio runtime; build the handle in one";
             return Err(Error::new(ErrorKind::Configuration, message));
         }
-        let pool = Pool::builder()
-            .max_size(settings.lanes)
-            .min_idle(settings.lanes)
-            .max_lifetime(None)
-            .idle_timeout(None)
-            .connection_timeout(settings.connect_limit)
-            .retry_connection(false)
-            .queue_strategy(QueueStrategy::Fifo)
-            .build_unchecked(lanes.clone());
         let inner = Arc::new(Inner {
-            pool,
+            pool: pool(&lanes, settings.lanes),
+            behind: pool(&lanes, 1),
             lanes,
             layout,
             settings,
             breaker: Breaker::default(),
             last_fault,
+            time,
         });
         // If there is no server, this finds out before a request has to.
         tokio::spawn(first_look(Arc::downgrade(&inner)));
@@ -115,10 +128,34 @@ impl Connections {
         pipeline: &Pipeline,
         budget: Duration,
     ) -> Result<Vec<Value>, Unavailable> {
+        self.run_until(pipeline, Instant::now() + budget).await
+    }
+
+    /// As [`run`](Self::run), with the moment at which the budget is spent.
+    pub(crate) async fn run_until(
+        &self,
+        pipeline: &Pipeline,
+        deadline: Instant,
+    ) -> Result<Vec<Value>, Unavailable> {
         if self.inner.breaker.state() == State::Open {
             return Err(Unavailable::Open);
         }
-        self.inner.run(pipeline, Instant::now() + budget).await
+        self.inner.run(&self.inner.pool, pipeline, deadline).await
+    }
+
+    /// As [`run`](Self::run), for what nobody waits for: on a connection of its own, within the
+    /// budget for work in the background.
+    pub(crate) async fn run_behind(&self, pipeline: &Pipeline) -> Result<Vec<Value>, Unavailable> {
+        if self.inner.breaker.state() == State::Open {
+            return Err(Unavailable::Open);
+        }
+        let deadline = Instant::now() + self.inner.settings.background_budget;
+        self.inner.run(&self.inner.behind, pipeline, deadline).await
+    }
+
+    /// Returns what the server's clock shows.
+    pub(super) fn time(&self) -> &ServerTime {
+        &self.inner.time
     }
 
     /// Runs `script`, which is sent in full only if the server does not know it.
@@ -160,6 +197,10 @@ impl Connections {
         })
     }
 
+    pub(crate) fn state(&self) -> State {
+        self.inner.breaker.state()
+    }
+
     pub(crate) fn health(&self) -> Health {
         Health {
             state: self.inner.breaker.state(),
@@ -181,10 +222,11 @@ impl Inner {
     /// Sends `pipeline` and returns the answers, which have to be there at `deadline`.
     async fn run(
         self: &Arc<Self>,
+        pool: &Pool<LaneManager>,
         pipeline: &Pipeline,
         deadline: Instant,
     ) -> Result<Vec<Value>, Unavailable> {
-        let Some(lane) = self.lane(deadline).await else {
+        let Some(lane) = lane(pool, deadline).await else {
             return Err(self.failed(Unavailable::TimedOut));
         };
         self.run_on(lane, pipeline, deadline).await
@@ -215,12 +257,6 @@ impl Inner {
                 Err(self.failed(Unavailable::TimedOut))
             }
         }
-    }
-
-    /// Returns a copy of a lane; the lane itself is back in the pool by then.
-    async fn lane(&self, deadline: Instant) -> Option<Lane> {
-        let got = timeout_at(deadline, self.pool.get()).await.ok()?;
-        got.ok().map(|lane| Lane::clone(&lane))
     }
 
     fn answered(
@@ -268,13 +304,31 @@ impl Inner {
             request_budget,
             ..
         } = self.settings;
-        let Some(lane) = self.lane(Instant::now() + connect_limit).await else {
+        let Some(lane) = lane(&self.pool, Instant::now() + connect_limit).await else {
             return false;
         };
         // Nobody waits for the connection itself; what requests will wait for has to be fast.
         let deadline = Instant::now() + request_budget;
         self.run_on(lane, &question, deadline).await.is_ok()
     }
+}
+
+/// Returns a pool of as many lanes, none of which has been made yet.
+fn pool(lanes: &LaneManager, number: u32) -> Pool<LaneManager> {
+    Pool::builder()
+        .max_size(number)
+        .min_idle(number)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .retry_connection(false)
+        .queue_strategy(QueueStrategy::Fifo)
+        .build_unchecked(lanes.clone())
+}
+
+/// Returns a copy of a lane; the lane itself is back in the pool by then.
+async fn lane(pool: &Pool<LaneManager>, deadline: Instant) -> Option<Lane> {
+    let got = timeout_at(deadline, pool.get()).await.ok()?;
+    got.ok().map(|lane| Lane::clone(&lane))
 }
 
 /// Finds out at the start whether there is a server, before a request has to.

@@ -8,12 +8,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use redis::{RedisError, Value};
 
 /// Codes by which a server says that it can serve nobody at present. `READONLY`, `OOM` and
-/// `MISCONF` are not among them: reads go on.
-const REFUSALS: [&str; 7] = [
+/// `MISCONF` are not among them: reads go on. `MOVED` is the word of a cluster to a client that takes
+/// it for a single server.
+const REFUSALS: [&str; 8] = [
     "BUSY",
     "CLUSTERDOWN",
     "LOADING",
     "MASTERDOWN",
+    "MOVED",
     "NOAUTH",
     "NOPERM",
     "WRONGPASS",

@@ -25,6 +25,7 @@ use super::{
     fault::LastFault,
     layout::Layout,
     registry,
+    server_time::ServerTime,
     settings::Settings,
     source::Source,
 };
@@ -119,6 +120,7 @@ pub(super) struct LaneManager {
     /// Lanes of an earlier generation were given up.
     generation: Arc<AtomicU64>,
     last_fault: LastFault,
+    time: ServerTime,
 }
 
 impl LaneManager {
@@ -127,6 +129,7 @@ impl LaneManager {
         layout: Layout,
         settings: &Settings,
         last_fault: LastFault,
+        time: ServerTime,
     ) -> Result<Self, Error> {
         Ok(Self {
             source: Source::parse(url)?,
@@ -134,6 +137,7 @@ impl LaneManager {
             limit: settings.connect_limit,
             generation: Arc::default(),
             last_fault,
+            time,
         })
     }
 
@@ -154,6 +158,9 @@ impl LaneManager {
         let connecting = async {
             let mut link = self.source.connect(config).await?;
             registry::greet(&self.layout, &mut link).await?;
+            let sent = self.time.now();
+            let answer = link.req_packed_command(&ServerTime::question()).await?;
+            self.time.note(sent, &answer);
             Ok(link)
         };
         timeout(self.limit, connecting).await.unwrap_or_else(|_| {

@@ -11,18 +11,25 @@ mod dedicated;
 mod fault;
 mod lane;
 mod layout;
+mod queue;
+mod reading;
 pub(crate) mod registry;
 mod script;
+mod server_time;
 mod settings;
 mod source;
+mod tally;
 #[cfg(test)]
 pub(in crate::store) mod tests;
+mod tier;
 
 pub(crate) use self::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
     dedicated::{Dedicated, Mailbox},
     layout::Layout,
+    queue::Whence,
     script::Script,
     settings::Settings,
+    tier::{SecondTier, Wanted, Writer},
 };

@@ -104,7 +104,10 @@ mod alike {
     use proptest::test_runner::{Config, TestRunner};
 
     use super::*;
-    use crate::store::redis::{Connections, Layout, Settings, tests::server::Server};
+    use crate::{
+        clock::SystemClock,
+        store::redis::{Connections, Layout, Settings, tests::server::Server},
+    };
 
     /// How long Redis may take: what is tested is what it says, not when.
     const PATIENCE: Duration = Duration::from_secs(10);
@@ -124,9 +127,7 @@ mod alike {
         let outcome = runner.run(&operations, |operations| {
             let namespace = format!("case-{}", case.fetch_add(1, Ordering::Relaxed));
             let there = runtime.block_on(async {
-                let layout = Layout::new(&namespace);
-                let connections =
-                    Connections::new(&server.url(), layout, Settings::default()).unwrap();
+                let connections = connected(&server, &namespace);
                 remote::run(&connections, &operations, PATIENCE).await
             });
             let here = LocalStructures::default().run(&operations, NOW);
@@ -140,11 +141,16 @@ mod alike {
         assert!(coverage.into_inner() > 500, "hardly anything was tried");
     }
 
+    fn connected(server: &Server, namespace: &str) -> Connections {
+        let clock = Arc::new(SystemClock::new());
+        let layout = Layout::new(namespace);
+        Connections::new(&server.url(), layout, Settings::default(), clock).unwrap()
+    }
+
     #[tokio::test]
     async fn a_server_that_is_gone_is_an_error_and_not_an_empty_structure() {
         let mut server = Server::start();
-        let connections =
-            Connections::new(&server.url(), Layout::new("gone"), Settings::default()).unwrap();
+        let connections = connected(&server, "gone");
         server.kill();
         let counted = Operation::Counted {
             name: "s:a:1".into(),

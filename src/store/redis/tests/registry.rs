@@ -1,11 +1,10 @@
 //! The registry's scripts against a real server.
 
-use super::{super::registry::*, server::Server};
+use super::{super::registry::*, connected, server::Server};
 use crate::{
     clock::Timestamp,
     fence::Mode,
     policy::{Target, TargetId},
-    store::redis::{Connections, Layout, Settings},
 };
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use std::time::Duration;
 const PATIENT: Duration = Duration::from_secs(5);
 
 fn registry(server: &Server) -> Registry {
-    Registry::new(Connections::new(&server.url(), Layout::new("t"), Settings::default()).unwrap())
+    Registry::new(connected(&server.url()).unwrap())
 }
 
 fn tags(tags: &[&str]) -> Vec<Target> {
@@ -165,7 +164,7 @@ async fn names_beyond_the_limit_are_folded_into_their_buckets() {
             .await
             .unwrap();
     }
-    assert_eq!(server.ask(&["ZCARD", "larder:{t}:tags"]), "100001");
+    assert_eq!(server.ask(&["ZCARD", "larder:{test}:tags"]), "100001");
     let (loaded, _) = reader.load().await.unwrap();
     assert_eq!(loaded.stamps.len(), 100_000);
     let mut buckets = loaded.buckets;
@@ -178,7 +177,7 @@ async fn names_beyond_the_limit_are_folded_into_their_buckets() {
     ];
     expected.sort_unstable();
     assert_eq!(buckets, expected);
-    assert_eq!(server.ask(&["HLEN", "larder:{t}:soft"]), "1");
+    assert_eq!(server.ask(&["HLEN", "larder:{test}:soft"]), "1");
 }
 
 #[tokio::test]
@@ -187,7 +186,7 @@ async fn a_registry_that_has_lost_a_part_is_begun_anew() {
     let registry = registry(&server);
     let mut last = stamp(&registry, &["a"]).await;
     for part in ["seq", "tags", "buckets", "soft", "log"] {
-        let key = format!("larder:{{t}}:{part}");
+        let key = format!("larder:{{test}}:{part}");
         assert_eq!(server.ask(&["DEL", &key]), "1");
         let next = stamp(&registry, &["a"]).await;
         assert_ne!(next.epoch, last.epoch, "{part}");
@@ -197,7 +196,10 @@ async fn a_registry_that_has_lost_a_part_is_begun_anew() {
         assert_ne!(next.epoch, last.epoch, "{part}");
         assert_eq!(stamp(&registry, &["a"]).await.epoch, last.epoch, "{part}");
     }
-    assert_eq!(server.ask(&["HSET", "larder:{t}:seq", "number", "7"]), "0");
+    assert_eq!(
+        server.ask(&["HSET", "larder:{test}:seq", "number", "7"]),
+        "0"
+    );
     assert_ne!(stamp(&registry, &["a"]).await.epoch, last.epoch);
 }
 
@@ -205,7 +207,7 @@ async fn a_registry_that_has_lost_a_part_is_begun_anew() {
 async fn another_run_of_the_server_is_another_epoch_for_every_connection() {
     let server = Server::start();
     let first = stamp(&registry(&server), &["a"]).await;
-    server.ask(&["HSET", "larder:{t}:seq", "run", "0123456789abcdef"]);
+    server.ask(&["HSET", "larder:{test}:seq", "run", "0123456789abcdef"]);
     // A connection of the pool is greeted before it is used.
     let place = registry(&server)
         .read_place(PATIENT)

@@ -1,0 +1,403 @@
+//! Responses that go to a real server and come back.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Uri};
+
+use super::*;
+use crate::{
+    clock::{Clock, SystemClock, Timestamp},
+    entry::{
+        Coding, Entry, Position,
+        samples::{Sample, fields},
+    },
+    key::Key,
+    policy::{Target, TargetId},
+};
+
+const EPOCH: u64 = 7;
+
+/// A node: its tier, with a writer that lets everything leave.
+struct Node {
+    tier: SecondTier,
+    clock: Arc<dyn Clock>,
+}
+
+impl Node {
+    fn new(server: &Server) -> Self {
+        Self::with(server, SystemClock::new())
+    }
+
+    fn with(server: &Server, clock: impl Clock) -> Self {
+        let settings = Settings {
+            // These tests are about what is read, not about how fast a busy machine is.
+            request_budget: Duration::from_secs(5),
+            background_budget: Duration::from_secs(5),
+            ..Settings::default()
+        };
+        Self::tuned(server, clock, settings)
+    }
+
+    fn tuned(server: &Server, clock: impl Clock, settings: Settings) -> Self {
+        let clock: Arc<dyn Clock> = Arc::new(clock);
+        let layout = Layout::new("test");
+        let connections =
+            Connections::new(&server.url(), layout, settings, Arc::clone(&clock)).unwrap();
+        let (tier, writer) = SecondTier::new(connections, 2 << 20);
+        tokio::spawn(writer.run(|_| true));
+        Self { tier, clock }
+    }
+
+    /// A response that is fresh for a minute from now.
+    fn sample(&self, key: &str) -> Sample {
+        let mut sample = Sample::new(key);
+        let now = self.clock.now();
+        sample.life.received = now;
+        sample.life.fresh_until = now.after(Duration::from_secs(60));
+        sample.life.gone_at = now.after(Duration::from_secs(60));
+        sample.position = Position {
+            epoch: EPOCH,
+            sequence: 9,
+            local: 3,
+        };
+        sample.targets.clear();
+        let Whence { authority, uri, .. } = whence();
+        let targets = &mut sample.targets;
+        TargetId::of_request(&authority, uri.path(), uri.query(), None, targets);
+        sample
+    }
+
+    async fn put(&self, entry: &Arc<Entry>) {
+        self.tier.put(&entry.key, entry, whence());
+        self.tier.flush().await;
+    }
+
+    async fn find(&self, key: &str) -> Option<Entry> {
+        self.find_for(key, &HeaderMap::new(), None).await
+    }
+
+    async fn find_for(
+        &self,
+        key: &str,
+        request: &HeaderMap,
+        names: Option<&[http::HeaderName]>,
+    ) -> Option<Entry> {
+        let wanted = Wanted {
+            primary: &Key::from(key.as_bytes()),
+            request,
+            names,
+            local: 5,
+            now: self.clock.now(),
+        };
+        self.tier.find(wanted).await
+    }
+}
+
+fn whence() -> Whence {
+    Whence {
+        authority: "shop.test".into(),
+        uri: Uri::from_static("/items/1?page=2"),
+        route: None,
+    }
+}
+
+fn name(key: &str) -> String {
+    Layout::new("test").entry(key.as_bytes())
+}
+
+/// Returns how many keys of responses there are.
+fn responses(server: &Server) -> usize {
+    let count = "return #redis.call('SCAN', 0, 'MATCH', ARGV[1], 'COUNT', 1000)[2]";
+    let answer = server.ask(&["EVAL", count, "0", "larder:test:e:*"]);
+    answer.parse().unwrap()
+}
+
+#[tokio::test]
+async fn a_response_comes_back_as_it_was_on_any_node() {
+    let server = Server::start();
+    let (one, other) = (Node::new(&server), Node::new(&server));
+    let mut sample = one.sample("key").body("hello");
+    sample.headers = fields(&[("content-type", "text/plain")]);
+    sample.tags = vec!["item:1".to_owned()];
+    sample.targets.push(Target::tag("item:1").id());
+    let put = sample.entry();
+    one.put(&put).await;
+
+    let found = other.find("key").await.unwrap();
+
+    assert_eq!((&found.key, found.status), (&put.key, put.status));
+    assert_eq!(found.headers(), put.headers());
+    assert_eq!(found.body.bytes, put.body.bytes);
+    assert_eq!(found.seal.targets, put.seal.targets);
+    assert_eq!(found.tags, put.tags);
+    let position = Position {
+        epoch: EPOCH,
+        sequence: 9,
+        local: 5,
+    };
+    assert_eq!(
+        found.seal.position, position,
+        "the local number is the reader's own"
+    );
+    let statistics = other.tier.statistics();
+    assert_eq!((statistics.hits, statistics.misses), (1, 0));
+    assert_eq!(one.tier.statistics().written, 1);
+}
+
+#[tokio::test]
+async fn a_look_up_is_one_command() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    node.put(&node.sample("key").entry()).await;
+    node.find("key").await.unwrap();
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..10 {
+        node.find("key").await.unwrap();
+    }
+    let calls = server.ask(&["INFO", "commandstats"]);
+    let commands = calls.lines().filter(|line| line.starts_with("cmdstat_"));
+    let commands: Vec<_> = commands
+        .filter(|line| !line.starts_with("cmdstat_config"))
+        .collect();
+    assert!(
+        matches!(&commands[..], [get] if get.starts_with("cmdstat_get:calls=10,")),
+        "{commands:?}"
+    );
+}
+
+#[tokio::test]
+async fn variants_are_told_apart_and_cost_one_more_look_up_unless_the_names_are_known() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    let request = |value| fields(&[("accept-language", value)]);
+    for value in ["de", "fr"] {
+        let sample = node
+            .sample("key")
+            .varying(&["accept-language"], &request(value));
+        node.put(&sample.body(value.to_owned()).entry()).await;
+    }
+    for value in ["de", "fr"] {
+        let found = node.find_for("key", &request(value), None).await.unwrap();
+        assert_eq!(found.body.bytes, value);
+    }
+    assert!(node.find_for("key", &request("it"), None).await.is_none());
+
+    let names = [http::header::ACCEPT_LANGUAGE];
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    let found = node.find_for("key", &request("de"), Some(&names)).await;
+    assert_eq!(found.unwrap().body.bytes, "de");
+    let calls = server.ask(&["INFO", "commandstats"]);
+    assert!(calls.contains("cmdstat_get:calls=1,"), "{calls}");
+}
+
+#[tokio::test]
+async fn every_key_ends_by_itself() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    let request = fields(&[("accept-language", "de")]);
+    node.put(&node.sample("one").entry()).await;
+    node.put(
+        &node
+            .sample("two")
+            .varying(&["accept-language"], &request)
+            .entry(),
+    )
+    .await;
+    let mut endless = node.sample("three");
+    endless.life.gone_at = Timestamp::NEVER;
+    node.put(&endless.entry()).await;
+    assert_eq!(responses(&server), 4);
+    let mut lasting = 0;
+    for key in ["one", "two"] {
+        let left: i64 = server.ask(&["PTTL", &name(key)]).parse().unwrap();
+        assert!((1..=60_000).contains(&left), "{key}: {left}");
+    }
+    let left: i64 = server.ask(&["PTTL", &name("three")]).parse().unwrap();
+    assert!(left > 1_000_000, "{left}");
+    lasting += server
+        .ask(&["INFO", "keyspace"])
+        .matches("expires=4")
+        .count();
+    assert_eq!(lasting, 1, "a key without an end");
+}
+
+#[tokio::test]
+async fn what_is_gone_is_neither_written_nor_found() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    let mut gone = node.sample("gone");
+    gone.life.gone_at = node.clock.now();
+    node.put(&gone.entry()).await;
+    assert_eq!(responses(&server), 0);
+    assert_eq!(node.tier.statistics().dropped, 1);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_an_hour_behind_agrees_on_when_a_response_is_stale() {
+    let server = Server::start();
+    let ahead = Node::new(&server);
+    // Years behind, in fact.
+    let behind = Node::with(&server, crate::clock::TestClock::new());
+    ahead.put(&ahead.sample("key").entry()).await;
+    let found = behind.find("key").await.unwrap();
+    let left = found.life.fresh_until.since(behind.clock.now());
+    assert!((58_000..=61_000).contains(&left.as_millis()), "{left:?}");
+    assert!(found.life.age(behind.clock.now()) < 2000);
+}
+
+#[tokio::test]
+async fn what_nobody_can_read_is_removed_and_counted() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    node.put(&node.sample("cut").body(vec![b'a'; 100]).entry())
+        .await;
+    server.ask(&["SETRANGE", &name("cut"), "80", "damage"]);
+    server.ask(&["SET", &name("noise"), "noise"]);
+    server.ask(&["LPUSH", &name("list"), "element"]);
+    for key in ["cut", "noise", "list"] {
+        assert!(node.find(key).await.is_none(), "{key}");
+    }
+    node.tier.flush().await;
+    assert_eq!(responses(&server), 0);
+    assert_eq!(node.tier.statistics().corrupt, 3);
+    node.put(&node.sample("list").entry()).await;
+    assert!(node.find("list").await.is_some());
+}
+
+#[tokio::test]
+async fn what_a_newer_version_wrote_is_a_miss_and_stays() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    server.ask(&["SET", &name("new"), "lrdr\u{2}whatever comes"]);
+    assert!(node.find("new").await.is_none());
+    node.tier.flush().await;
+    assert_eq!(server.ask(&["EXISTS", &name("new")]), "1");
+    assert_eq!(node.tier.statistics().corrupt, 0);
+}
+
+#[tokio::test]
+async fn a_response_under_the_name_of_another_is_a_miss_and_stays() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    node.put(&node.sample("mine").entry()).await;
+    server.ask(&["COPY", &name("mine"), &name("yours")]);
+    assert!(node.find("yours").await.is_none());
+    node.tier.flush().await;
+    assert_eq!(server.ask(&["EXISTS", &name("yours")]), "1");
+    // The same for two variants of one URL that were swapped.
+    let request = |value| fields(&[("accept-language", value)]);
+    let de = node
+        .sample("key")
+        .varying(&["accept-language"], &request("de"))
+        .entry();
+    node.put(&de).await;
+    let layout = Layout::new("test");
+    let [own, other] = ["de", "fr"].map(|value| {
+        let sample = node
+            .sample("key")
+            .varying(&["accept-language"], &request(value));
+        let variation = sample.variation.unwrap();
+        crate::store::redis::queue::variant_name(&layout, b"key", &variation)
+    });
+    server.ask(&["COPY", &own, &other]);
+    assert!(node.find_for("key", &request("de"), None).await.is_some());
+    assert!(node.find_for("key", &request("fr"), None).await.is_none());
+}
+
+#[tokio::test]
+async fn a_response_above_the_limit_is_never_sent() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    node.put(&node.sample("large").body(vec![b'a'; 1 << 20]).entry())
+        .await;
+    node.put(&node.sample("fits").body(vec![b'a'; 1_000_000]).entry())
+        .await;
+    assert_eq!(responses(&server), 1);
+    let statistics = node.tier.statistics();
+    assert_eq!((statistics.written, statistics.dropped), (1, 1));
+}
+
+#[tokio::test]
+async fn a_response_whose_targets_would_not_come_back_does_not_leave() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    let mut sample = node.sample("key");
+    sample.targets.push(Target::tag("not among its tags").id());
+    node.put(&sample.entry()).await;
+    assert_eq!(responses(&server), 0);
+}
+
+#[tokio::test]
+async fn a_body_longer_than_may_be_stored_is_not_accepted() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    let zeros = vec![0; 3 << 20];
+    let mut sample = node.sample("bomb").body(zeros);
+    sample.coding = Coding::Gzip;
+    let entry = sample.entry();
+    assert!(entry.body.bytes.len() < 100_000);
+    node.put(&entry).await;
+    assert_eq!(responses(&server), 1);
+    assert!(node.find("bomb").await.is_none());
+}
+
+#[tokio::test]
+async fn while_redis_is_away_writes_are_dropped_and_nobody_waits() {
+    let mut server = Server::start();
+    let node = Node::tuned(&server, SystemClock::new(), Settings::default());
+    let entry = node.sample("key").entry();
+    node.put(&entry).await;
+    server.kill();
+    for _ in 0..20 {
+        node.put(&entry).await;
+    }
+    let statistics = node.tier.statistics();
+    assert_eq!((statistics.written, statistics.dropped), (1, 20));
+    assert!(statistics.is_away);
+    let asked = Instant::now();
+    assert!(node.find("key").await.is_none());
+    assert!(asked.elapsed() < SLACK);
+    server.restart();
+    until_closed(node.tier.connections()).await;
+    node.put(&entry).await;
+    assert!(node.find("key").await.is_some());
+}
+
+#[tokio::test]
+async fn a_server_without_memory_still_answers_and_what_it_refuses_is_counted() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    node.put(&node.sample("kept").entry()).await;
+    server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+    node.put(&node.sample("refused").entry()).await;
+    assert!(node.find("kept").await.is_some());
+    assert!(node.find("refused").await.is_none());
+    let statistics = node.tier.statistics();
+    assert_eq!((statistics.errors, statistics.dropped), (1, 1));
+    assert!(!statistics.is_away);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_by_number_and_by_bytes() {
+    let server = Server::start();
+    let node = Node::new(&server);
+    server.freeze();
+    let small = node.sample("small").entry();
+    for _ in 0..3000 {
+        node.tier.put(&small.key, &small, whence());
+    }
+    // A thousand wait, and a few are on their way.
+    let dropped = node.tier.statistics().dropped;
+    assert!((1800..=2000).contains(&dropped), "{dropped}");
+    server.thaw();
+    node.tier.flush().await;
+    server.freeze();
+    let large = node.sample("large").body(vec![b'a'; 900_000]).entry();
+    let before = node.tier.statistics().dropped;
+    for _ in 0..100 {
+        node.tier.put(&large.key, &large, whence());
+    }
+    let dropped = node.tier.statistics().dropped - before;
+    assert!((50..=65).contains(&dropped), "{dropped}");
+    server.thaw();
+}

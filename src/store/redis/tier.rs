@@ -1,0 +1,203 @@
+//! The second tier, as look-ups and fills see it.
+
+use std::sync::{Arc, Weak};
+
+use http::{HeaderMap, HeaderName};
+use redis::{Pipeline, Value};
+use tokio::time::Instant;
+
+use super::{
+    breaker::State,
+    connections::{Connections, Health, Unavailable},
+    queue::{Job, Queue, Waiting, Whence, queue, variant_name},
+    reading::{Read, Reader},
+    tally::Tally,
+};
+use crate::{
+    clock::Timestamp,
+    entry::{Entry, Variation},
+    key::Key,
+    observe::RedisStatistics,
+    semantics::vary::selecting,
+};
+
+/// Responses that all nodes of a namespace share. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(crate) struct SecondTier {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub(super) connections: Connections,
+    pub(super) tally: Tally,
+    queue: Queue,
+    /// The longest body that is accepted, in bytes.
+    max_body: u64,
+}
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The full key of the URL.
+    pub(crate) primary: &'a Key,
+    /// The request that is to be answered.
+    pub(crate) request: &'a HeaderMap,
+    /// The fields that the responses of the URL vary on, if the first tier knows: that saves a
+    /// round trip.
+    pub(crate) names: Option<&'a [HeaderName]>,
+    /// The local position of the fence now, before anything is asked.
+    pub(crate) local: u64,
+    pub(crate) now: Timestamp,
+}
+
+/// What empties the queue of writes.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    waiting: Waiting,
+    inner: Weak<Inner>,
+}
+
+impl SecondTier {
+    /// Returns the tier behind `connections`, and what writes to it: [`Writer::run`] has to be
+    /// called for anything to be written.
+    pub(crate) fn new(connections: Connections, max_body: u64) -> (Self, Writer) {
+        let (queue, waiting) = queue();
+        let inner = Arc::new(Inner {
+            connections,
+            tally: Tally::default(),
+            queue,
+            max_body,
+        });
+        let writer = Writer {
+            waiting,
+            inner: Arc::downgrade(&inner),
+        };
+        (Self { inner }, writer)
+    }
+
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.inner.connections
+    }
+
+    /// Returns the response that `wanted` selects, if there is one and Redis says so in time.
+    ///
+    /// Its lifetime is what is left of it, and its seal is the one that it was filled with. Whether
+    /// it may be served is for the fence to say.
+    pub(crate) async fn find(&self, wanted: Wanted<'_>) -> Option<Entry> {
+        let inner = &self.inner;
+        let deadline = Instant::now() + inner.connections.settings().request_budget;
+        let mut read = match wanted.names {
+            Some(names) => inner.variant(&wanted, names, deadline).await,
+            None => {
+                let name = inner.connections.layout().entry(wanted.primary);
+                inner.read(name, &wanted, None, deadline).await
+            }
+        };
+        if let Read::Names(names) = &read {
+            let names = Arc::clone(names);
+            read = inner.variant(&wanted, &names, deadline).await;
+        }
+        match read {
+            Read::Entry(entry) => {
+                inner.tally.hits.add(1);
+                Some(*entry)
+            }
+            Read::Names(_) | Read::Nothing | Read::Corrupt => {
+                inner.tally.misses.add(1);
+                None
+            }
+            Read::Unanswered => None,
+        }
+    }
+
+    /// Has the entry written, behind the response.
+    pub(crate) fn put(&self, primary: &Key, entry: &Arc<Entry>, whence: Whence) {
+        let job = Job::Put {
+            primary: primary.clone(),
+            entry: Arc::clone(entry),
+            whence,
+        };
+        if self.inner.connections.state() == State::Open || !self.inner.queue.push(job) {
+            self.inner.tally.dropped.add(1);
+        }
+    }
+
+    /// Waits until what was put before is written, or given up.
+    pub(crate) async fn flush(&self) {
+        self.inner.queue.flush().await;
+    }
+
+    pub(crate) fn health(&self) -> Health {
+        self.inner.connections.health()
+    }
+
+    pub(crate) fn statistics(&self) -> RedisStatistics {
+        let mut statistics = self.inner.tally.statistics();
+        statistics.is_away = self.inner.connections.state() == State::Open;
+        statistics
+    }
+}
+
+impl Inner {
+    async fn variant(&self, wanted: &Wanted<'_>, names: &[HeaderName], deadline: Instant) -> Read {
+        let mut values = Vec::new();
+        selecting(names, wanted.request, &mut values);
+        let variation = Variation {
+            names: names.into(),
+            selecting: values.into(),
+        };
+        let name = variant_name(self.connections.layout(), wanted.primary, &variation);
+        self.read(name, wanted, Some(&variation), deadline).await
+    }
+
+    /// Reads what stands under `name`, which is that of `wanted`, or of a variant of it.
+    async fn read(
+        &self,
+        name: String,
+        wanted: &Wanted<'_>,
+        variation: Option<&Variation>,
+        deadline: Instant,
+    ) -> Read {
+        let mut pipeline = Pipeline::with_capacity(1);
+        pipeline.cmd("GET").arg(&name);
+        let answer = match self.connections.run_until(&pipeline, deadline).await {
+            Ok(mut answers) => answers.pop().unwrap_or(Value::Nil),
+            Err(unavailable) => {
+                if unavailable != Unavailable::Open {
+                    self.tally.errors.add(1);
+                }
+                return Read::Unanswered;
+            }
+        };
+        let reader = Reader {
+            ahead: self.connections.time().ahead(),
+            now: wanted.now,
+            max_body: self.max_body,
+            local: wanted.local,
+        };
+        match reader.read(answer, wanted.primary) {
+            Read::Entry(entry) if *entry.key != **wanted.primary => Read::Nothing,
+            Read::Entry(entry) if entry.variation.as_ref() != variation => Read::Nothing,
+            Read::Corrupt => {
+                self.tally.corrupt.add(1);
+                self.queue.push(Job::Remove(name));
+                Read::Corrupt
+            }
+            read => read,
+        }
+    }
+}
+
+impl Writer {
+    /// Writes what is put until the tier is dropped. Before an entry leaves, `may_leave` is asked.
+    pub(crate) async fn run(mut self, may_leave: impl Fn(&Entry) -> bool + Send + Sync) {
+        let mut jobs = Vec::new();
+        while self.waiting.next(&mut jobs).await.is_some() {
+            let Some(inner) = self.inner.upgrade() else {
+                return;
+            };
+            inner.write(&mut jobs, &may_leave).await;
+        }
+    }
+}
