@@ -70,6 +70,10 @@ mod error;
 )]
 mod fence;
 mod flight;
+// For the fuzz targets, which are another crate, and for the test that runs them without it.
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 mod handle;
 mod invalidate;
 mod key;

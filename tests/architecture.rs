@@ -30,6 +30,7 @@ const ROWS: &[&[&str]] = &[
     &["flight"],
     &["handle"],
     &["service", "data", "structures"],
+    &["fuzzing"],
 ];
 
 /// Lines of a file without its tests. What needs more is two files.
