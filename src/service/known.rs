@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -20,6 +20,10 @@ use crate::{
 /// How many patterns one layer remembers. An application has fewer; above it, routes without a
 /// declared policy pass.
 const MAX_PATTERNS: usize = 4096;
+
+/// How many bytes the keys of the paths may take of which it is remembered how they vary on their
+/// query: a few thousand ordinary ones. Strangers choose how long they are.
+const MAX_VARIANCE_BYTES: usize = 1 << 20;
 
 /// One route, as far as it is known without a table.
 #[derive(Debug)]
@@ -74,7 +78,15 @@ pub(crate) struct KnownRoutes {
     states: Arc<RouteStates>,
     by_pattern: ArcSwap<HashMap<Box<str>, Arc<Known>>>,
     writer: Mutex<()>,
-    variances: Mutex<HashMap<Key, Arc<NoVarySearch>>>,
+    variances: Mutex<Variances>,
+}
+
+/// How responses vary on the query, by the key of their path.
+#[derive(Debug, Default)]
+struct Variances {
+    by_path: HashMap<Key, Arc<NoVarySearch>>,
+    /// The lengths of the keys together.
+    bytes: usize,
 }
 
 impl KnownRoutes {
@@ -91,28 +103,31 @@ impl KnownRoutes {
 
     /// Returns how the responses of a path vary on its query, by the latest one that said so.
     pub(crate) fn variance(&self, path: &[u8]) -> Option<Arc<NoVarySearch>> {
-        let all = self
-            .variances
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        all.get(path).cloned()
+        self.variances().by_path.get(path).cloned()
     }
 
     /// Remembers how the responses of a path vary on its query. With too many paths all are
     /// forgotten, which costs a miss each.
     pub(crate) fn set_variance(&self, path: &Key, variance: Option<Arc<NoVarySearch>>) {
-        let mut all = self
-            .variances
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.variances();
+        if all.by_path.remove(&**path).is_some() {
+            all.bytes -= path.len();
+        }
         let Some(variance) = variance else {
-            all.remove(&**path);
             return;
         };
-        if all.len() >= MAX_PATTERNS && !all.contains_key(&**path) {
-            all.clear();
+        all.bytes += path.len();
+        if all.by_path.len() >= MAX_PATTERNS || all.bytes > MAX_VARIANCE_BYTES {
+            all.by_path = HashMap::new();
+            all.bytes = path.len();
         }
-        all.insert(path.clone(), variance);
+        all.by_path.insert(path.clone(), variance);
+    }
+
+    fn variances(&self) -> MutexGuard<'_, Variances> {
+        self.variances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn whole(&self) -> &Arc<Known> {
@@ -143,5 +158,59 @@ impl KnownRoutes {
         all.insert(pattern.into(), Arc::clone(&known));
         self.by_pattern.store(Arc::new(all));
         Some(known)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn patterns_above_the_bound_are_not_learned() {
+        let names = |number| format!("/{number}/{{id}}");
+        let known = KnownRoutes::new();
+        // One less than there may be, at once: each new one copies the table.
+        let most = (1..MAX_PATTERNS).map(|number| (names(number).into(), Arc::default()));
+        known.by_pattern.store(Arc::new(most.collect()));
+        assert!(known.of(&names(0)).is_some());
+        assert!(known.of(&names(MAX_PATTERNS)).is_none());
+        assert!(known.of(&names(0)).is_some());
+    }
+
+    #[test]
+    fn variances_are_bounded_by_number_and_by_bytes() {
+        let field = HeaderValue::from_static("key-order");
+        let headers = HeaderMap::from_iter([("no-vary-search".parse().unwrap(), field)]);
+        let variance = NoVarySearch::of(&headers).map(Arc::new);
+        assert!(variance.is_some());
+        for length in [8, 8000] {
+            let known = KnownRoutes::new();
+            for number in 0..10_000_u64 {
+                let mut key = vec![0; length];
+                key[..8].copy_from_slice(&number.to_le_bytes());
+                let key = Key::from(key.as_slice());
+                known.set_variance(&key, variance.clone());
+                known.set_variance(&key, variance.clone());
+                assert!(known.variance(&key).is_some(), "the newest is kept");
+                let all = known.variances();
+                assert!(all.by_path.len() <= MAX_PATTERNS);
+                assert_eq!(all.bytes, all.by_path.len() * length);
+                assert!(all.bytes <= MAX_VARIANCE_BYTES);
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_no_longer_says_how_it_varies_is_forgotten() {
+        let known = KnownRoutes::new();
+        let key = Key::from(&b"path"[..]);
+        let field = HeaderValue::from_static("key-order");
+        let headers = HeaderMap::from_iter([("no-vary-search".parse().unwrap(), field)]);
+        known.set_variance(&key, NoVarySearch::of(&headers).map(Arc::new));
+        known.set_variance(&key, None);
+        assert!(known.variance(&key).is_none());
+        assert_eq!(known.variances().bytes, 0);
     }
 }
