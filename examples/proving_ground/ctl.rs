@@ -46,6 +46,7 @@ async fn answer(State(seen): State<Seen>, request: Request) -> Response {
         Err(why) => return refused(&why),
     };
     let first = orders.once.filter(|_| is_first(&seen, query));
+    time::sleep(orders.delay).await;
     if let Some(mishap) = first.or(orders.always) {
         match mishap {
             Mishap::Panic => give_up(),
@@ -53,7 +54,6 @@ async fn answer(State(seen): State<Seen>, request: Request) -> Response {
             Mishap::Fault => return StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         }
     }
-    time::sleep(orders.delay).await;
     orders.carry_out(request.headers())
 }
 

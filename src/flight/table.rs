@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 use crate::{entry::Seal, key::Key};
 
@@ -63,7 +63,7 @@ pub(crate) struct Flight<D, L> {
     pub(crate) seal: Seal,
     landing: watch::Sender<Landing<D, L>>,
     followers: AtomicUsize,
-    stragglers: Semaphore,
+    stragglers: Arc<Semaphore>,
 }
 
 /// The flights of one handle. `D` is shared while a body streams, `L` once it is complete.
@@ -113,7 +113,7 @@ impl<D, L> Flights<D, L> {
             seal: seal(),
             landing: watch::Sender::new(Landing::Flying),
             followers: AtomicUsize::new(0),
-            stragglers: Semaphore::new(MAX_STRAGGLERS),
+            stragglers: Arc::new(Semaphore::new(MAX_STRAGGLERS)),
         });
         if shard.insert(key.clone(), Arc::clone(&flight)).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -245,16 +245,69 @@ impl<D, L> Follower<D, L> {
         }
     }
 
-    /// Waits for a place among the few of this key that may run on their own.
+    /// Waits for a place among the few of this key that may run on their own. It is held for as
+    /// long as the run and what it brings to the store take.
     ///
     /// `None` only if the places were closed, which they never are.
-    pub(crate) async fn straggle(&self) -> Option<tokio::sync::SemaphorePermit<'_>> {
-        self.flight.stragglers.acquire().await.ok()
+    pub(crate) async fn straggle(&self) -> Option<Place> {
+        let places = Arc::clone(&self.flight.stragglers);
+        places.acquire_owned().await.ok().map(Place)
     }
 }
+
+/// A place among the few of one key that may run on their own.
+#[derive(Debug)]
+pub(crate) struct Place(
+    #[expect(dead_code, reason = "dropping it is what it is for")] OwnedSemaphorePermit,
+);
 
 impl<D, L> Drop for Follower<D, L> {
     fn drop(&mut self) {
         self.flight.followers.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::entry::Position;
+
+    fn join(flights: &Arc<Flights<(), ()>>, key: u64) -> Join<(), ()> {
+        let key = Key::from(&key.to_le_bytes()[..]);
+        let seal = || Seal::new(Position::default(), Vec::new());
+        flights.join(&key, |_| true, seal)
+    }
+
+    #[test]
+    fn flights_above_the_bound_are_not_joined() {
+        let flights = Arc::new(Flights::new());
+        let mut leaders = Vec::new();
+        for key in 0..MAX_FLIGHTS as u64 {
+            let Join::Lead(leader) = join(&flights, key) else {
+                panic!("flight {key} has no leader");
+            };
+            leaders.push(leader);
+        }
+        assert!(matches!(join(&flights, u64::MAX), Join::Full));
+        assert!(matches!(join(&flights, 0), Join::Follow(_)));
+        drop(leaders);
+        assert_eq!(flights.len(), 0);
+        assert!(matches!(join(&flights, u64::MAX), Join::Lead(_)));
+        let held: usize = flights
+            .shards
+            .iter()
+            .map(|shard| shard.lock().unwrap().len())
+            .sum();
+        assert_eq!(held, 0);
+    }
+
+    #[test]
+    fn followers_above_the_bound_go_alone_and_make_room_when_they_leave() {
+        let flights = Arc::new(Flights::new());
+        let _leader = join(&flights, 0);
+        let mut followers: Vec<_> = (0..MAX_FOLLOWERS).map(|_| join(&flights, 0)).collect();
+        assert!(matches!(join(&flights, 0), Join::Full));
+        followers.pop();
+        assert!(matches!(join(&flights, 0), Join::Follow(_)));
     }
 }

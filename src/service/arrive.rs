@@ -12,7 +12,7 @@ use super::{
     judge::{Judged, judge, unstored},
     kept::Kept,
     look::Fetch,
-    pump::{self, Fillable, FlightLeader, Mark, begin, is_marked},
+    pump::{self, Fillable, FlightLeader, Mark, Waiting, begin, is_marked},
     status,
 };
 use crate::{
@@ -107,7 +107,8 @@ impl Arrival<'_> {
         match judge(self.kept, &mut parts, body.size_hint().exact()) {
             Judged::Store(head) | Judged::Share(head) => {
                 let response = Response::from_parts(parts, body);
-                Run::Response(begin(self.kept, head, response, Some(self.leader), reason))
+                let waiting = Waiting::Followers(self.leader);
+                Run::Response(begin(self.kept, head, response, waiting, reason))
             }
             Judged::Decline(refusal) => {
                 self.declined(&parts);

@@ -19,9 +19,10 @@ use super::{
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
     kept::Kept,
-    look::{Fetch, flight_key},
+    look::{Fetch, flight_key, look_again},
     nested::{is_in_flight, take_off},
-    pump::{FILL_LIMIT, Fillable, FlightLeader, learn},
+    plan::Standing,
+    pump::{FILL_LIMIT, Fillable, FlightLeader, Waiting, learn},
     status,
 };
 use crate::{
@@ -61,7 +62,7 @@ where
 {
     let core = Arc::clone(&fetch.kept.shared.core);
     if !core.has_background() || is_in_flight(&core, request.extensions()) {
-        return alone(fetch.kept, service, request).await;
+        return alone(fetch.kept, service, request, Waiting::Nobody).await;
     }
     let mut doomed: Option<Arc<Flight<Draft, Arc<Entry>>>> = None;
     let mut lost = false;
@@ -81,12 +82,14 @@ where
             .join(&fetch.flight, usable, || fetch.kept.seal())
         {
             Join::Lead(leader) => return lead(fetch, leader, service, request).await,
-            Join::Full => return alone(fetch.kept, service, request).await,
+            Join::Full => return alone(fetch.kept, service, request, Waiting::Nobody).await,
             Join::Follow(follower) => follower,
         };
         let next = match follow(&fetch, &mut follower, deadline).await {
             Followed::Answer(response) => return Ok(response),
-            Followed::Alone => return alone(fetch.kept, service, request).await,
+            Followed::Alone => {
+                return alone(fetch.kept, service, request, Waiting::Nobody).await;
+            }
             Followed::Late => return straggle(fetch, &follower, service, request).await,
             Followed::Lost if lost => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
             Followed::Lost => {
@@ -258,7 +261,12 @@ where
 }
 
 /// Runs the handler for one request alone; the answer may still be stored.
-async fn alone<S, R, B>(kept: Kept, mut service: S, request: Request<R>) -> Answer<B, S::Error>
+async fn alone<S, R, B>(
+    kept: Kept,
+    mut service: S,
+    request: Request<R>,
+    waiting: Waiting,
+) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
@@ -268,10 +276,11 @@ where
     kept.restart();
     let response = kept.reading(service.call(request)).await?;
     kept.answered(Outcome::Miss);
-    Ok(learn(response, &kept))
+    Ok(learn(response, &kept, waiting))
 }
 
-/// Runs the handler for a request that has waited in vain, a few of a key at a time.
+/// Runs the handler for a request that has waited in vain, a few of a key at a time; one of them
+/// that has success serves all that come after it.
 async fn straggle<S, R, B>(
     fetch: Box<Fetch>,
     follower: &Follower<Draft, Arc<Entry>>,
@@ -282,6 +291,18 @@ where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
 {
-    let _place = follower.straggle().await;
-    alone(fetch.kept, service, request).await
+    let place = follower.straggle().await;
+    let core = &fetch.kept.shared.core;
+    if let Some((entry, standing)) = look_again(&fetch) {
+        let member = status::hit(core, entry.life.ttl(core.clock.now()));
+        if let Some(response) = serve(&fetch, &entry, member) {
+            fetch.kept.answered(match standing {
+                Standing::Fresh => Outcome::Hit,
+                Standing::Stale => Outcome::Stale,
+            });
+            return Ok(response);
+        }
+    }
+    let waiting = place.map_or(Waiting::Nobody, Waiting::Stragglers);
+    alone(fetch.kept, service, request, waiting).await
 }

@@ -167,12 +167,17 @@ mod tests {
 
     use super::*;
 
+    fn known_routes() -> KnownRoutes {
+        KnownRoutes::new(&Arc::new(RouteStates::new()))
+    }
+
     #[test]
     fn patterns_above_the_bound_are_not_learned() {
         let names = |number| format!("/{number}/{{id}}");
-        let known = KnownRoutes::new();
+        let known = known_routes();
         // One less than there may be, at once: each new one copies the table.
-        let most = (1..MAX_PATTERNS).map(|number| (names(number).into(), Arc::default()));
+        let most =
+            (1..MAX_PATTERNS).map(|number| (names(number).into(), Arc::clone(known.whole())));
         known.by_pattern.store(Arc::new(most.collect()));
         assert!(known.of(&names(0)).is_some());
         assert!(known.of(&names(MAX_PATTERNS)).is_none());
@@ -186,7 +191,7 @@ mod tests {
         let variance = NoVarySearch::of(&headers).map(Arc::new);
         assert!(variance.is_some());
         for length in [8, 8000] {
-            let known = KnownRoutes::new();
+            let known = known_routes();
             for number in 0..10_000_u64 {
                 let mut key = vec![0; length];
                 key[..8].copy_from_slice(&number.to_le_bytes());
@@ -204,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_path_that_no_longer_says_how_it_varies_is_forgotten() {
-        let known = KnownRoutes::new();
+        let known = known_routes();
         let key = Key::from(&b"path"[..]);
         let field = HeaderValue::from_static("key-order");
         let headers = HeaderMap::from_iter([("no-vary-search".parse().unwrap(), field)]);

@@ -367,6 +367,35 @@ impl Looking<'_> {
     }
 }
 
+/// Looks again for a request that has waited for others in vain: one of them may have had success.
+pub(crate) fn look_again(fetch: &Fetch) -> Option<(Arc<Entry>, Standing)> {
+    let kept = &fetch.kept;
+    let core = &kept.shared.core;
+    let Found::Hit(entry) = core.store.find(&kept.key, &kept.headers, &mut Vec::new()) else {
+        return None;
+    };
+    let soft_at = match core.fence.judge(&entry.seal) {
+        Verdict::Valid => None,
+        Verdict::Soft(at) => Some(at),
+        Verdict::Dead(_) => return None,
+    };
+    let now = core.clock.now();
+    let stored = Stored {
+        life: entry.life,
+        flags: entry.reuse,
+        soft_at,
+        may_retry: entry.may_retry(now),
+    };
+    let question = Question {
+        stored: Some(stored),
+        ..fetch.question(now)
+    };
+    match plan(&question) {
+        Step::Serve(standing) | Step::ServeAndRefresh(standing) => Some((entry, standing)),
+        _ => None,
+    }
+}
+
 /// Returns the key of a request whose responses vary on the query as `variance` says: the key of
 /// its path, then the query in the form that all equivalent queries share.
 pub(crate) fn with_query(path: &Key, variance: &NoVarySearch, query: Option<&str>) -> KeyBuffer {

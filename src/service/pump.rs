@@ -24,7 +24,7 @@ use crate::{
         CACHE_STATUS, Coding, Entry, Head, StoredBody,
         compress::{compressible, pack, packs_long},
     },
-    flight::{BodyEnd, BodyReader, Landing, Leader, SharedBody},
+    flight::{BodyEnd, BodyReader, Landing, Leader, Place, SharedBody},
     handle::{Core, Draft},
     key::Key,
     observe::{Event, RouteState},
@@ -53,6 +53,25 @@ impl<B> Fillable for B where
 /// What runs a flight: its followers are told through it.
 pub(crate) type FlightLeader = Leader<Draft, Arc<Entry>>;
 
+/// Who waits for a fill to end.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Nobody,
+    /// The followers of the flight that it is.
+    Followers(FlightLeader),
+    /// Others who have waited in vain before, for the place that it takes.
+    Stragglers(#[expect(dead_code, reason = "dropping it is what it is for")] Place),
+}
+
+impl Waiting {
+    /// Says how it ended.
+    fn land(self, landing: Landing<Draft, Arc<Entry>>) {
+        if let Self::Followers(leader) = self {
+            leader.land(landing);
+        }
+    }
+}
+
 /// Says in a response that a layer of this handle has dealt with it, for outer ones.
 #[derive(Clone, Debug)]
 pub(crate) struct Mark(pub(crate) Arc<Core>);
@@ -75,7 +94,11 @@ pub(crate) fn is_marked<B>(response: &Response<B>, core: &Arc<Core>) -> bool {
 }
 
 /// Stores the answer to a request that nobody joined, if it may be, and learns its route.
-pub(crate) fn learn<B: Fillable>(response: Response<B>, kept: &Kept) -> Response<CacheBody<B>> {
+pub(crate) fn learn<B: Fillable>(
+    response: Response<B>,
+    kept: &Kept,
+    waiting: Waiting,
+) -> Response<CacheBody<B>> {
     let core = &kept.shared.core;
     if is_marked(&response, core) {
         if let Some(known) = &kept.matched.known {
@@ -95,7 +118,7 @@ pub(crate) fn learn<B: Fillable>(response: Response<B>, kept: &Kept) -> Response
                     kept,
                     head,
                     Response::from_parts(parts, body),
-                    None,
+                    waiting,
                     Forward::UriMiss,
                 );
             }
@@ -113,7 +136,7 @@ pub(crate) fn begin<B: Fillable>(
     kept: &Kept,
     head: Arc<Head>,
     response: Response<B>,
-    leader: Option<FlightLeader>,
+    waiting: Waiting,
     reason: Forward,
 ) -> Response<CacheBody<B>> {
     let core = &kept.shared.core;
@@ -121,7 +144,7 @@ pub(crate) fn begin<B: Fillable>(
     let announced = fields::content_length(response.headers());
     let length = response.body().size_hint().exact().or(announced);
     let shared = Arc::new(SharedBody::default());
-    if let (Some(leader), Some(_)) = (&leader, length) {
+    if let (Waiting::Followers(leader), Some(_)) = (&waiting, length) {
         let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
         leader.stream(Draft { head, body, length });
     }
@@ -150,7 +173,7 @@ pub(crate) fn begin<B: Fillable>(
         state: Arc::clone(kept.matched.state(core)),
         began: kept.began,
     };
-    core.spawn(pump.run(Box::pin(body), rest, leader));
+    core.spawn(pump.run(Box::pin(body), rest, waiting));
     Response::from_parts(parts, CacheBody::shared(reader, length, Some(receiver)))
 }
 
@@ -194,7 +217,7 @@ impl Pump {
         mut self,
         mut body: Pin<Box<B>>,
         rest: oneshot::Sender<Pin<Box<B>>>,
-        leader: Option<FlightLeader>,
+        waiting: Waiting,
     ) {
         let end = match timeout(FILL_LIMIT, self.read(&mut body)).await {
             Ok(end) => end,
@@ -203,7 +226,7 @@ impl Pump {
         match end {
             End::Complete(trailers) => {
                 drop(body);
-                self.complete(trailers, leader).await;
+                self.complete(trailers, waiting).await;
             }
             // Dropping the leader tells those who wait; those who stream have met the error.
             End::Broken => self.core.counters.note(Event::Failed),
@@ -217,9 +240,7 @@ impl Pump {
                     self.core.store.mark_uncacheable(&self.primary, until);
                 }
                 self.core.counters.note(Event::Declined);
-                if let Some(leader) = leader {
-                    leader.land(Landing::Declined);
-                }
+                waiting.land(Landing::Declined);
             }
         }
     }
@@ -267,7 +288,7 @@ impl Pump {
         End::Complete(trailers)
     }
 
-    async fn complete(&self, trailers: Option<HeaderMap>, leader: Option<FlightLeader>) {
+    async fn complete(&self, trailers: Option<HeaderMap>, waiting: Waiting) {
         let bytes = self.shared.collect();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.core.durations.fills.record(self.began.elapsed());
@@ -297,9 +318,7 @@ impl Pump {
             trailers: trailers.clone(),
         });
         self.store(&entry);
-        if let Some(leader) = leader {
-            leader.land(Landing::Landed(entry));
-        }
+        waiting.land(Landing::Landed(entry));
         if later && self.stored {
             self.repack(bytes, wish, trailers).await;
         }

@@ -253,6 +253,48 @@ async fn those_who_have_waited_in_vain_run_eight_at_a_time() {
     hung.abort();
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_who_has_waited_in_vain_serves_those_who_wait_for_its_place() {
+    let app = App::new(page(), |run, _| async move {
+        if run == 1 {
+            std::future::pending::<()>().await;
+        }
+        sleep(Duration::from_millis(100)).await;
+        by_run(run)
+    })
+    .await;
+    let hung = tokio::spawn(app.send(request("/a")));
+    settle().await;
+    let began = Instant::now();
+    let ended = app.crowd("/a", 1000).await.ended().await;
+    assert_eq!(ended.answered.len(), 1000);
+    assert_eq!(app.runs(), 1 + 8, "the one that hangs, and the first eight");
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_millis(5500), "{waited:?}");
+    hung.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_void_serves_nobody_who_waits_for_a_place() {
+    let (app, gate) = gated(by_run).await;
+    let hung = tokio::spawn(app.send(request("/a")));
+    settle().await;
+    let crowd = app.crowd("/a", 9).await;
+    sleep(Duration::from_secs(6)).await;
+    settle().await;
+    assert_eq!(app.runs(), 1 + 8, "eight have left the flight and run");
+    app.larder.invalidate([Target::tag("page:a")]).await;
+    gate.open();
+    let ended = crowd.ended().await;
+    assert_eq!(ended.answered.len(), 9);
+    assert_eq!(
+        app.runs(),
+        1 + 9,
+        "what the eight brought is void for the ninth"
+    );
+    assert!(hung.await.unwrap().is_ok());
+}
+
 /// A body of which only the half comes.
 fn broken(length: Option<u64>) -> Body {
     Body::new(Frames {

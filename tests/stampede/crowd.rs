@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -11,6 +12,7 @@ use crate::{
         ask::{SHARED, ctl, shared},
         message::{Answer, Request},
         script::is_alphabet,
+        wire::Wire,
     },
 };
 
@@ -35,6 +37,141 @@ fn a_crowd_costs_one_run() {
             assert_eq!(runs(&answers).len(), 1);
             assert!(scene.get(target).is_hit());
         }
+    });
+}
+
+/// The wait limit of five seconds, and what a busy machine adds.
+const LATE: Duration = Duration::from_secs(9);
+
+#[test]
+fn a_leader_that_hangs_lets_its_followers_go_a_few_at_a_time() {
+    Scene::over_both(&[], |scene| {
+        let target = shared(&[("once", "hang"), ("delay", "100")]);
+        let wire = scene.wire.another().unwrap();
+        let _leader = wire.hold(&[Request::get(&target)]).unwrap();
+        scene.wait_for_runs(&target, 1);
+        let begun = Instant::now();
+        let answers = scene.crowd(&target, CROWD);
+        let waited = begun.elapsed();
+        assert!(answers.iter().all(|answer| answer.status == 200));
+        assert!(
+            waited > Duration::from_millis(4900) && waited < LATE,
+            "{waited:?}"
+        );
+        // The one that hangs and eight who no longer wait; what they bring serves all others.
+        assert!(scene.runs(&target) <= 9, "{} runs", scene.runs(&target));
+        assert!(scene.get(&target).is_hit());
+    });
+}
+
+#[test]
+fn a_leader_whose_client_leaves_still_answers_everybody() {
+    Scene::over_both(&[], |scene| {
+        for (name, waits_for_run) in [("begun", true), ("not begun", false)] {
+            let target = shared(&[("delay", "300"), ("is", name)]);
+            let wire = scene.wire.another().unwrap();
+            let leader = wire.hold(&[Request::get(&target)]).unwrap();
+            if waits_for_run {
+                scene.wait_for_runs(&target, 1);
+            }
+            let answers = thread::scope(|scope| {
+                let crowd = scope.spawn(|| scene.crowd(&target, CROWD));
+                if waits_for_run {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                drop(leader);
+                crowd.join().unwrap()
+            });
+            assert!(
+                answers
+                    .iter()
+                    .all(|answer| answer.status == 200 && answer.whole),
+                "{name}"
+            );
+            let runs = scene.runs(&target);
+            assert!((1..=2).contains(&runs), "{name}: {runs} runs");
+            assert!(scene.get(&target).is_hit(), "{name}");
+        }
+    });
+}
+
+#[test]
+fn five_impatient_clients_cost_one_run_and_fill_the_cache() {
+    Scene::over_both(&[], |scene| {
+        let target = shared(&[("delay", "1000")]);
+        for _ in 0..5 {
+            let wire = scene.wire.another().unwrap();
+            let impatient = wire.hold(&[Request::get(&target)]).unwrap();
+            scene.wait_for_runs(&target, 1);
+            drop(impatient);
+        }
+        scene.wait_until("the answer in the store", || {
+            scene.send(&Request::new("HEAD", &target)).is_hit()
+        });
+        assert!(scene.get(&target).is_hit());
+        assert_eq!(scene.runs(&target), 1);
+    });
+}
+
+/// Requests in a stampede.
+const STAMPEDE: usize = 1000;
+
+/// Requests of a stampede that share an HTTP/2 connection: servers allow 100 to 250 at a time.
+const TOGETHER: usize = 100;
+
+/// Asks for one target by a thousand clients at once.
+fn stampede(scene: &Scene, target: &str) -> Vec<io::Result<Answer>> {
+    let requests = vec![Request::get(target); TOGETHER];
+    let wires: Vec<Wire> = (0..STAMPEDE / TOGETHER)
+        .map(|_| scene.wire.another().unwrap())
+        .collect();
+    thread::scope(|scope| {
+        let sent: Vec<_> = wires
+            .iter()
+            .map(|wire| scope.spawn(|| wire.send_all(&requests)))
+            .collect();
+        sent.into_iter()
+            .flat_map(|part| part.join().unwrap())
+            .collect()
+    })
+}
+
+#[test]
+fn where_every_run_panics_nobody_waits_and_few_run() {
+    Scene::over_both(&[], |scene| {
+        let target = shared(&[("panic", "1"), ("delay", "1500")]);
+        let begun = Instant::now();
+        let answers = stampede(scene, &target);
+        // Two runs, one after the other, and nobody waits longer than for them.
+        assert!(
+            begun.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            begun.elapsed()
+        );
+        let refused = answers
+            .iter()
+            .filter(|answer| answer.as_ref().is_ok_and(|answer| answer.status == 503));
+        // A panic ends its connection, or its stream; the others are told to come back.
+        let refused = refused.count();
+        assert!(
+            refused >= STAMPEDE - 10,
+            "{refused} refused over {}",
+            scene.wire
+        );
+        let runs = scene.runs(&target);
+        assert!(runs <= 10, "{runs} runs");
+    });
+}
+
+#[test]
+fn a_stampede_for_a_page_that_fails_is_two_runs_at_the_most() {
+    Scene::over_both(&[], |scene| {
+        let target = shared(&[("status", "500"), ("delay", "3000")]);
+        for answer in stampede(scene, &target) {
+            assert_eq!(answer.unwrap().status, 500);
+        }
+        let runs = scene.runs(&target);
+        assert!(runs <= 2, "{runs} runs");
     });
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     scene::{Scene, pass, version},
-    support::message::Request,
+    support::message::{Answer, Request},
 };
 
 /// A lifetime of one second, and a minute in which stale answers are served while one is fetched.
@@ -14,6 +14,35 @@ const REFRESHED: &[(&str, &str)] = &[("TTL", "1"), ("SWR", "60")];
 fn let_go_stale(scene: &Scene, target: &str) {
     scene.get(target);
     pass(1100);
+}
+
+#[test]
+fn readers_of_a_stale_answer_do_not_wait_and_refresh_it_once() {
+    Scene::over_both(REFRESHED, |scene| {
+        let target = "/items/readers";
+        scene.get(target);
+        for expiry in 1..=2 {
+            pass(1100);
+            let before = scene.runs(target);
+            // The refresh takes as long as the loop; no reader may wait for it.
+            scene.send(&Request::new("POST", "/mode?status=200&delay=900"));
+            let begun = Instant::now();
+            while begun.elapsed() < Duration::from_millis(600) {
+                let asked = Instant::now();
+                let answers = scene.crowd(target, 10);
+                assert!(answers.iter().all(Answer::is_hit), "expiry {expiry}");
+                assert!(
+                    asked.elapsed() < Duration::from_millis(500),
+                    "{:?}",
+                    asked.elapsed()
+                );
+            }
+            assert_eq!(scene.runs(target) - before, 1, "expiry {expiry}");
+            scene.send(&Request::new("POST", "/mode"));
+            pass(600);
+            assert!(scene.get(target).is_hit());
+        }
+    });
 }
 
 #[test]

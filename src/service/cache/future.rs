@@ -17,7 +17,7 @@ use crate::{
         arrive,
         kept::Kept,
         look::Fetch,
-        pump::{self, Fillable},
+        pump::{self, Fillable, Waiting},
         settings::Shared,
         status,
     },
@@ -126,7 +126,7 @@ where
 pub(crate) fn finish<B: Fillable>(response: Response<B>, after: After) -> Response<CacheBody<B>> {
     match after {
         After::Leave => response.map(CacheBody::inner),
-        After::Learn(kept) => pump::learn(response, &kept),
+        After::Learn(kept) => pump::learn(response, &kept, Waiting::Nobody),
         After::Compare(fetch) => {
             arrive::compare(&response, &fetch);
             response.map(CacheBody::inner)
