@@ -41,6 +41,8 @@ pub enum ErrorKind {
     Entry,
     /// A structure can not do what it is asked for: its name, its kind or its size is against it.
     Structure,
+    /// A queue has as many writes as it may; try again later.
+    Full,
     /// What keeps the data gave no answer; whether it did what it was asked to is not known.
     Unavailable,
     /// A value can not be written down, or read as the type that is asked for.

@@ -110,6 +110,9 @@ pub use self::{
     handle::inherit,
 };
 
+#[cfg(feature = "write-behind")]
+pub use self::data::write_behind;
+
 /// Pages that are longer than a comment, as they stand in the repository.
 pub mod _docs {
     #[doc = include_str!("docs/conformance.md")]

@@ -12,7 +12,8 @@
 //! value back. It has two tags of its own, `{entity}:{id}` and `{entity}`; what its load adds or
 //! reads comes on top, and a response whose handler reads it inherits all of them.
 //!
-//! Not covered: what Redis alone can do (`structures`), and writes that are made later.
+//! Writes that are made later have a place of their own, `write_behind`. Not covered: counters, rankings
+//! and the like (`structures`).
 
 mod encoding;
 mod load;
@@ -22,6 +23,8 @@ mod run;
 mod settings;
 mod typed;
 mod write;
+#[cfg(feature = "write-behind")]
+pub mod write_behind;
 
 pub use self::{
     encoding::Encoding,

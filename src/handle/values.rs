@@ -40,6 +40,13 @@ impl Default for Values {
 }
 
 impl Core {
+    /// Returns the way to Redis, if there is one.
+    #[cfg(feature = "redis")]
+    #[expect(clippy::unused_self, reason = "no handle knows a Redis yet")]
+    pub(crate) fn redis(&self) -> Option<&crate::store::redis::Connections> {
+        None
+    }
+
     /// Carries out operations on structures, each with a reply or the reason why not.
     ///
     /// # Errors

@@ -16,6 +16,8 @@ mod memory;
 #[cfg(not(feature = "memory"))]
 #[path = "absent.rs"]
 mod memory;
+#[cfg(feature = "write-behind")]
+pub(crate) mod queue;
 #[cfg(feature = "redis")]
 #[expect(
     dead_code,

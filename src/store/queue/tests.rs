@@ -1,0 +1,212 @@
+//! One suite for both places.
+
+use super::*;
+
+const SIZES: Sizes = Sizes { lanes: 2, most: 8 };
+
+/// How long a lane is held in a test; none lasts as long.
+const LONG: Duration = Duration::from_secs(60);
+
+/// A place for one queue, gone at the end.
+struct Directory(std::path::PathBuf);
+
+impl Directory {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("larder-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+#[cfg(feature = "redis")]
+fn in_redis(server: &crate::store::redis::tests::server::Server) -> Queue {
+    use crate::store::redis::{Connections, Layout, Settings};
+    // Slow machines are no part of this contract.
+    let settings = Settings {
+        background_budget: Duration::from_secs(10),
+        connect_limit: Duration::from_secs(10),
+        ..Settings::default()
+    };
+    let clock = Arc::new(crate::clock::SystemClock::new());
+    let connections =
+        Connections::new(&server.url(), Layout::new("test"), settings, clock).unwrap();
+    Queue::in_redis(&connections, "writes", SIZES)
+}
+
+/// Runs `contract` in both places; the second argument is another handle on the same queue, where
+/// there can be one.
+async fn everywhere<F: Future<Output = ()>>(name: &str, contract: impl Fn(Queue, Queue) -> F) {
+    let directory = Directory::new(name);
+    let queue = Queue::in_file(&directory.0.join("queue.redb"), SIZES).unwrap();
+    contract(queue.clone(), queue).await;
+    #[cfg(feature = "redis")]
+    {
+        let server = crate::store::redis::tests::server::Server::start();
+        contract(in_redis(&server), in_redis(&server)).await;
+    }
+}
+
+async fn add(queue: &Queue, key: &str, value: &'static str) -> Box<str> {
+    queue.add(key, Bytes::from(value)).await.unwrap()
+}
+
+/// Takes until the lane has been looked at with its group in place.
+async fn take(queue: &Queue, lane: u16, count: usize) -> Vec<Waiting> {
+    queue.take(lane, count).await.unwrap();
+    queue.take(lane, count).await.unwrap()
+}
+
+fn values(taken: &[Waiting]) -> Vec<&[u8]> {
+    taken.iter().map(|write| &*write.value).collect()
+}
+
+#[tokio::test]
+async fn a_lane_gives_its_writes_in_order_and_again_until_they_are_settled() {
+    everywhere("order", |queue, other| async move {
+        for value in ["1", "2", "3"] {
+            add(&queue, "a", value).await;
+        }
+        let lane = SIZES.lane("a");
+        let first = take(&queue, lane, 2).await;
+        assert_eq!(values(&first)[..2], [b"1", b"2"]);
+        let again = take(&other, lane, 10).await;
+        assert_eq!(values(&again), [b"1", b"2", b"3"]);
+        assert_eq!(again[0].id, first[0].id);
+        queue.settle(lane, &again[..1]).await.unwrap();
+        let rest = take(&queue, lane, 10).await;
+        assert_eq!(values(&rest), [b"2", b"3"]);
+        assert!(rest[0].id < rest[1].id);
+        queue.settle(lane, &rest).await.unwrap();
+        assert!(take(&queue, lane, 10).await.is_empty());
+        assert_eq!(queue.len().await.unwrap(), 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_newest_value_of_a_key_can_be_read_until_it_is_settled() {
+    everywhere("pending", |queue, _| async move {
+        assert_eq!(queue.pending("a").await.unwrap(), None);
+        add(&queue, "a", "1").await;
+        add(&queue, "a", "2 2").await;
+        let pending = || async { queue.pending("a").await.unwrap() };
+        assert_eq!(pending().await.as_deref(), Some(&b"2 2"[..]));
+        let lane = SIZES.lane("a");
+        let taken = take(&queue, lane, 10).await;
+        queue.settle(lane, &taken[..1]).await.unwrap();
+        assert_eq!(pending().await.as_deref(), Some(&b"2 2"[..]));
+        queue.settle(lane, &taken[1..]).await.unwrap();
+        assert_eq!(pending().await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_full_queue_refuses_and_takes_again_when_there_is_room() {
+    everywhere("full", |queue, _| async move {
+        let mut kept = 0;
+        let refused = loop {
+            match queue.add("a", Bytes::from_static(b"x")).await {
+                Ok(_) => kept += 1,
+                Err(refused) => break refused,
+            }
+            assert!(kept <= 8);
+        };
+        assert_eq!(refused.kind(), ErrorKind::Full);
+        assert!(kept >= 4, "each lane has its part at least");
+        let lane = SIZES.lane("a");
+        let taken = take(&queue, lane, 1).await;
+        queue.settle(lane, &taken[..1]).await.unwrap();
+        add(&queue, "a", "y").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_buried_can_be_seen_and_put_back_or_away() {
+    everywhere("buried", |queue, _| async move {
+        for key in ["a", "b"] {
+            add(&queue, key, "poison").await;
+            let lane = SIZES.lane(key);
+            let taken = take(&queue, lane, 10).await;
+            queue.bury(lane, &taken[0], "no such row").await.unwrap();
+            assert_eq!(queue.pending(key).await.unwrap(), None);
+        }
+        assert_eq!(queue.len().await.unwrap(), 0);
+        let buried = queue.buried(10).await.unwrap();
+        let told: Vec<_> = buried
+            .iter()
+            .map(|dead| (&*dead.key, &*dead.reason))
+            .collect();
+        assert_eq!(told, [("a", "no such row"), ("b", "no such row")]);
+        assert_eq!(buried[0].value, "poison");
+        assert!(queue.dig_up(&buried[0].id, true).await.unwrap());
+        assert!(!queue.dig_up(&buried[0].id, true).await.unwrap());
+        assert!(queue.dig_up(&buried[1].id, false).await.unwrap());
+        assert!(queue.buried(10).await.unwrap().is_empty());
+        let back = take(&queue, SIZES.lane("a"), 10).await;
+        assert_eq!(values(&back), [b"poison"]);
+        assert_eq!(queue.len().await.unwrap(), 1);
+    })
+    .await;
+}
+
+#[test]
+fn the_lane_of_a_key_never_changes() {
+    let sizes = Sizes { lanes: 7, most: 1 };
+    let lanes = ["", "a", "product:7", "é"].map(|key| sizes.lane(key));
+    assert_eq!(lanes, [2, 5, 1, 2]);
+}
+
+#[tokio::test]
+async fn a_file_is_open_in_one_place_and_keeps_what_it_has() {
+    let directory = Directory::new("again");
+    let path = directory.0.join("queue.redb");
+    let queue = Queue::in_file(&path, SIZES).unwrap();
+    let id = add(&queue, "a", "1").await;
+    let refused = Queue::in_file(&path, SIZES).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Configuration);
+    drop(queue);
+    let again = loop {
+        // The thread of the first one ends on its own time.
+        match Queue::in_file(&path, SIZES) {
+            Ok(queue) => break queue,
+            Err(_) => tokio::task::yield_now().await,
+        }
+    };
+    let taken = take(&again, SIZES.lane("a"), 10).await;
+    assert_eq!(taken[0].id, id);
+    assert!(add(&again, "a", "2").await > id);
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn one_node_at_a_time_holds_a_lane() {
+    let server = crate::store::redis::tests::server::Server::start();
+    let (one, other) = (in_redis(&server), in_redis(&server));
+    assert!(one.hold(0, "one", LONG).await.unwrap());
+    assert!(one.hold(0, "one", LONG).await.unwrap());
+    assert!(!other.hold(0, "other", LONG).await.unwrap());
+    assert!(other.hold(1, "other", LONG).await.unwrap());
+    other.release(0, "other").await.unwrap();
+    assert!(!other.hold(0, "other", LONG).await.unwrap());
+    one.release(0, "one").await.unwrap();
+    assert!(other.hold(0, "other", LONG).await.unwrap());
+}
+
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_redis_that_may_evict_what_it_keeps_is_refused() {
+    let server = crate::store::redis::tests::server::Server::start();
+    server.ask(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]);
+    let queue = in_redis(&server);
+    let refused = queue.add("a", Bytes::new()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Configuration);
+    assert!(refused.to_string().contains("noeviction"), "{refused}");
+}

@@ -1,0 +1,218 @@
+//! A process that adds and delivers is killed at any moment, again and again.
+//!
+//! What it was told is kept has to reach the sink, here a real database file, in the order of its key;
+//! more than once is allowed and counted. `LARDER_KILLS` sets how often it is killed.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{BufRead, BufReader, Write as _},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::Mutex,
+    thread,
+    time::Duration,
+};
+
+use larder::{
+    Larder, secs,
+    write_behind::{Sink, SinkError, Write},
+};
+use rusqlite::Connection;
+
+use super::place::Directory;
+
+/// How often a process is killed where nothing else is asked for.
+const KILLS: u32 = 8;
+
+/// How many keys are written to, each in a task of its own.
+const KEYS: u64 = 8;
+
+/// Where the process that is killed finds its files; without it the test below is no such process.
+const HOME: &str = "LARDER_KILLED_HOME";
+
+/// The number of its first write; none asks it to deliver what waits and end.
+const FIRST: &str = "LARDER_KILLED_FIRST";
+
+/// A database that notes every write that it gets.
+struct Database(Mutex<Connection>);
+
+impl Database {
+    fn open(path: &Path) -> Self {
+        let connection = Connection::open(path).unwrap();
+        connection
+            .execute_batch(
+                "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF;
+                 CREATE TABLE IF NOT EXISTS writes (id TEXT, key TEXT, value INTEGER);",
+            )
+            .unwrap();
+        Self(Mutex::new(connection))
+    }
+}
+
+impl Sink<u64> for Database {
+    async fn write(&self, batch: &[Write<u64>]) -> Result<(), SinkError> {
+        let mut connection = self.0.lock().unwrap();
+        let transaction = connection.transaction()?;
+        for write in batch {
+            transaction.execute(
+                "INSERT INTO writes VALUES (?1, ?2, ?3)",
+                (&write.id, &write.key, i64::try_from(write.value)?),
+            )?;
+        }
+        transaction.commit()?;
+        Ok(())
+    }
+}
+
+/// What the killed process does: it adds numbers and says which of them are kept.
+#[tokio::main(flavor = "current_thread")]
+async fn add_until_killed(home: &Path, first: Option<u64>) {
+    let larder = Larder::builder().build().await.unwrap();
+    let queue = larder
+        .write_behind::<u64>("numbers")
+        .file(home.join("queue.redb"))
+        .start(Database::open(&home.join("sink.sqlite")))
+        .await
+        .unwrap();
+    let Some(first) = first else {
+        assert!(queue.drain(secs(60)).await.unwrap());
+        larder.shutdown(secs(10)).await;
+        return;
+    };
+    let adders = (0..KEYS).map(|key| {
+        let queue = queue.clone();
+        tokio::spawn(async move {
+            for value in (first + key..).step_by(usize::try_from(KEYS).unwrap()) {
+                if queue.add(&key.to_string(), &value).await.is_ok() {
+                    let mut output = std::io::stdout().lock();
+                    writeln!(output, "kept {value}").unwrap();
+                    output.flush().unwrap();
+                }
+            }
+        })
+    });
+    for adder in adders.collect::<Vec<_>>() {
+        adder.await.unwrap();
+    }
+}
+
+/// Plays the process that is killed if it is told to; as a test of its own it tries that part.
+#[test]
+fn the_process_that_is_killed_delivers_what_waits_when_it_is_let() {
+    if let Some(home) = env::var_os(HOME) {
+        let first = env::var(FIRST).ok().map(|first| first.parse().unwrap());
+        return add_until_killed(&PathBuf::from(home), first);
+    }
+    let directory = Directory::new();
+    let home = directory.file("");
+    let mut process = start(&home, Some(0));
+    let kept = read_kept(&mut process, 20, Duration::MAX);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(start(&home, None).wait().unwrap().success());
+    assert_all_delivered(&home, &kept);
+}
+
+fn start(home: &Path, first: Option<u64>) -> Child {
+    let mut command = Command::new(env::current_exe().unwrap());
+    command
+        .args(["--exact", "--nocapture"])
+        .arg("kills::the_process_that_is_killed_delivers_what_waits_when_it_is_let")
+        .env(HOME, home)
+        .env_remove(FIRST)
+        .stdout(Stdio::piped());
+    if let Some(first) = first {
+        command.env(FIRST, first.to_string());
+    }
+    command.spawn().unwrap()
+}
+
+/// Reads what the process says is kept: `most` numbers, or all that it says until it ends, which is
+/// `after` some time.
+fn read_kept(process: &mut Child, most: usize, after: Duration) -> Vec<u64> {
+    let output = BufReader::new(process.stdout.take().unwrap());
+    if after != Duration::MAX {
+        let pid = process.id().to_string();
+        thread::spawn(move || {
+            thread::sleep(after);
+            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
+        });
+    }
+    let kept = output.lines().filter_map(|line| {
+        let line = line.ok()?;
+        line.split("kept ").nth(1)?.parse().ok()
+    });
+    kept.take(most).collect()
+}
+
+#[test]
+fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
+    let kills = env::var("LARDER_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    let directory = Directory::new();
+    let home = directory.file("");
+    let mut kept = Vec::new();
+    for kill in 0..kills {
+        let first = u64::from(kill) * 1_000_000;
+        let mut process = start(&home, Some(first));
+        // From before it has begun to some time after it has delivered.
+        let after = Duration::from_millis(30 + u64::from(kill * 97 % 400));
+        kept.extend(read_kept(&mut process, usize::MAX, after));
+        process.wait().unwrap();
+    }
+    assert!(start(&home, None).wait().unwrap().success());
+    assert!(kept.len() > 10, "hardly anything was kept: {}", kept.len());
+    let twice = assert_all_delivered(&home, &kept);
+    println!(
+        "{kills} kills, {} writes kept, 0 lost, {twice} delivered twice",
+        kept.len()
+    );
+}
+
+/// Checks what came to the sink against what was kept; returns how many writes came more than once.
+fn assert_all_delivered(home: &Path, kept: &[u64]) -> usize {
+    let connection = Connection::open(home.join("sink.sqlite")).unwrap();
+    let mut rows = connection
+        .prepare("SELECT id, key, value FROM writes ORDER BY rowid")
+        .unwrap();
+    let rows = rows
+        .query_map((), |row| {
+            Ok((
+                row.get::<_, String>(0)?,
+                row.get::<_, String>(1)?,
+                row.get::<_, i64>(2)?,
+            ))
+        })
+        .unwrap();
+    let mut firsts: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    let mut ids: BTreeMap<u64, String> = BTreeMap::new();
+    let mut twice = 0;
+    for row in rows {
+        let (id, key, value) = row.unwrap();
+        let value = u64::try_from(value).unwrap();
+        match ids.get(&value) {
+            Some(before) => {
+                assert_eq!(*before, id, "one write has two ids");
+                twice += 1;
+            }
+            None => {
+                ids.insert(value, id);
+                firsts.entry(key).or_default().push(value);
+            }
+        }
+    }
+    for (key, values) in &firsts {
+        assert!(values.is_sorted(), "writes of key {key} came out of order");
+    }
+    let lost: Vec<_> = kept
+        .iter()
+        .filter(|value| !ids.contains_key(value))
+        .collect();
+    assert!(
+        lost.is_empty(),
+        "{} of {} writes are lost",
+        lost.len(),
+        kept.len()
+    );
+    twice
+}

@@ -1,0 +1,20 @@
+//! Writes that are made later: delivered at least once, in order, whatever ends in between.
+//!
+//! - [`delivery`]: a sink that refuses, is down, is slow; what is set aside; what is made void.
+//! - [`kills`]: processes that are killed at any moment.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a test may panic, and measures time"
+)]
+
+mod delivery;
+mod kills;
+mod place;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "each suite uses its part")]
+mod support;
