@@ -28,6 +28,7 @@
 //! | put it before a service | [`CacheLayer`], [`SwrLayer`], [`CacheLayer::gateway`] |
 //! | say what is kept, for how long and under which key | [`Policy`], in a table of [`Routes`] or by [`Larder::route`] next to one |
 //! | say what a mutating request makes void | [`Invalidate`], [`Target`] |
+//! | say all of that on the handler | [`macro@cache`], [`macro@invalidates`] |
 //! | let a handler decide | [`CacheHint`], [`Invalidations`] |
 //! | see what happened | the `Cache-Status` field, [`Statistics`] |
 //! | move the time in tests | [`TestClock`] |
@@ -56,6 +57,9 @@
     allow(dead_code, unused_imports, reason = "what a missing feature would use")
 )]
 
+#[cfg(feature = "macros")]
+#[doc(hidden)]
+pub mod attributes;
 mod clock;
 #[cfg(feature = "data")]
 mod data;
@@ -90,6 +94,9 @@ mod sync;
 
 #[cfg(all(larder_sabotage, not(debug_assertions)))]
 compile_error!("larder with planted faults is for its own tests");
+
+#[cfg(feature = "macros")]
+pub use larder_macros::{cache, invalidates};
 
 pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},

@@ -29,7 +29,7 @@ const ROWS: &[&[&str]] = &[
     &["invalidate"],
     &["flight"],
     &["handle"],
-    &["service", "data", "structures"],
+    &["service", "data", "structures", "attributes"],
     &["fuzzing"],
 ];
 

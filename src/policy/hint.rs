@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::tag;
+use super::{Policy, tag};
 
 /// What a handler tells the cache about its response, as a response extension.
 ///
@@ -39,6 +39,8 @@ pub struct CacheHint {
     pub(crate) stale_if_error: Option<Duration>,
     pub(crate) tags: Vec<Arc<str>>,
     pub(crate) no_store: bool,
+    /// What an attribute declares for the handler.
+    pub(crate) declared: Option<Arc<Policy>>,
 }
 
 impl CacheHint {
@@ -104,6 +106,7 @@ impl CacheHint {
             stale_if_error: self.stale_if_error.or(base.stale_if_error),
             tags: self.tags.clone(),
             no_store: self.no_store || base.no_store,
+            declared: self.declared.as_ref().or(base.declared.as_ref()).cloned(),
         };
         own.tags(&base.tags)
     }

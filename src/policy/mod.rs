@@ -19,6 +19,7 @@ mod jitter;
 mod key_form;
 mod keys;
 mod layered;
+mod learned;
 mod lifetimes;
 mod mutation;
 mod pattern;
@@ -36,6 +37,7 @@ pub(crate) use self::{
     check::{MAX_NEGATIVE_TTL, MAX_TTL},
     jitter::shorten,
     key_form::Shape,
+    learned::Learned,
     pattern::{Params, Pattern},
     routes::Route,
     settings::SetCookies,

@@ -4,7 +4,7 @@ use std::{collections::HashMap, fmt, sync::Arc};
 
 use http::Method;
 
-use super::{Invalidate, Params, Pattern, Policy, pattern};
+use super::{Invalidate, Learned, Params, Pattern, Policy, pattern};
 use crate::{
     error::{Error, ErrorKind},
     observe::RouteState,
@@ -111,8 +111,10 @@ impl RouteTable {
         let routes = self.inner.by_pattern.values().map(|route| Route {
             state: state(route.pattern.text()),
             pattern: route.pattern.clone(),
-            policy: route.policy.as_ref().map(|own| Arc::new(own.over(base))),
+            own: route.own.clone(),
+            policy: route.own.as_ref().map(|own| Arc::new(own.over(base))),
             mutations: route.mutations.clone(),
+            learned: Arc::default(),
         });
         let mut inner = Inner::default();
         for route in routes {
@@ -157,8 +159,12 @@ pub(crate) struct Route {
     pattern: Pattern,
     /// Its own until the table is given to a layer, then that of the handle.
     state: Arc<RouteState>,
+    /// As it was declared.
+    own: Option<Arc<Policy>>,
+    /// With that of the layer under it.
     policy: Option<Arc<Policy>>,
     mutations: Vec<Mutation>,
+    learned: Arc<Learned>,
 }
 
 #[derive(Clone, Debug)]
@@ -179,9 +185,19 @@ impl Route {
         &self.state
     }
 
-    /// Returns the policy of its GET and HEAD requests.
+    /// Returns the policy of its GET and HEAD requests as it was declared.
+    pub(crate) fn own(&self) -> Option<&Arc<Policy>> {
+        self.own.as_ref()
+    }
+
+    /// Returns the policy of its GET and HEAD requests, with that of the layer under it.
     pub(crate) fn policy(&self) -> Option<&Arc<Policy>> {
         self.policy.as_ref()
+    }
+
+    /// Returns what its handler has taught.
+    pub(crate) fn learned(&self) -> &Learned {
+        &self.learned
     }
 
     /// Returns what a request of `method` invalidates; nothing if the method changes nothing.
@@ -217,7 +233,9 @@ impl Building {
         let faults = policy.faults_on(&route.pattern);
         self.faults
             .extend(faults.iter().map(|fault| on_route(text, fault)));
-        if route.policy.replace(Arc::new(policy)).is_some() {
+        let policy = Arc::new(policy);
+        route.policy = Some(Arc::clone(&policy));
+        if route.own.replace(policy).is_some() {
             let message = format!("route pattern `{text}` is declared twice; keep one `get`");
             self.faults.push(Error::new(ErrorKind::Pattern, message));
         }
@@ -257,8 +275,10 @@ impl Building {
             Ok(pattern) => self.routes.push(Route {
                 state: Arc::new(RouteState::new(text)),
                 pattern,
+                own: None,
                 policy: None,
                 mutations: Vec::new(),
+                learned: Arc::default(),
             }),
             Err(fault) => {
                 self.faults.push(fault);

@@ -110,6 +110,16 @@ impl Arrival<'_> {
                 let waiting = Waiting::Followers(self.leader);
                 Run::Response(begin(self.kept, head, response, waiting, reason))
             }
+            Judged::Unkeyed => {
+                if !self.kept.matched.has_learned() {
+                    let until = core.clock.now().after(pump::MARKED_FOR);
+                    core.store.mark_uncacheable(&self.kept.key, until);
+                }
+                pump::tell_unkeyed(core, &mut parts.headers);
+                Mark::add(core, &mut parts.extensions);
+                self.leader.land(Landing::Declined);
+                Run::Response(Response::from_parts(parts, CacheBody::inner(body)))
+            }
             Judged::Decline(refusal) => {
                 self.declined(&parts);
                 Mark::add(core, &mut parts.extensions);
@@ -216,7 +226,7 @@ fn renewed(
     let (mut parts, ()) = response.into_parts();
     let (head, stored) = match judge(kept, &mut parts, Some(entry.body.length)) {
         Judged::Store(head) => (head, true),
-        Judged::Share(_) | Judged::Decline(_) => (
+        Judged::Share(_) | Judged::Unkeyed | Judged::Decline(_) => (
             Arc::new(unstored(kept, parts.status, parts.headers.clone())),
             false,
         ),

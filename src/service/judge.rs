@@ -8,6 +8,7 @@ use super::{
     facts::{hides_origin, streams_events},
     kept::Kept,
     settings::OWN_CACHE_CONTROL,
+    taught::{Taught, taught},
 };
 #[cfg(larder_sabotage)]
 use crate::sabotage::{Fault, is_planted};
@@ -15,8 +16,8 @@ use crate::{
     clock::Timestamp,
     entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
     policy::{
-        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, SetCookies, Target, shorten,
-        tags_of_response,
+        CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, Policy, SetCookies, Target,
+        shorten, tags_of_response,
     },
     semantics::{
         directives::{Flag, RequestDirectives, ResponseDirectives, Scope},
@@ -45,6 +46,9 @@ pub(crate) enum Judged {
     Store(Arc<Head>),
     /// Not to be stored, but those who wait may have it: a failure that concerns them all.
     Share(Arc<Head>),
+    /// For the one who asked alone: the handler declares that more of a request belongs into the
+    /// key than this one was keyed by.
+    Unkeyed,
     /// For the one who asked alone, with the reason where a rule of HTTP gave it.
     Decline(Option<Refusal>),
 }
@@ -54,8 +58,18 @@ pub(crate) fn judge(kept: &Kept, response: &mut Parts, length: Option<u64>) -> J
     let hint = response.extensions.get::<CacheHint>().cloned();
     let directives = ResponseDirectives::of(&response.headers, &kept.shared.targeted);
     response.headers.remove(OWN_CACHE_CONTROL);
+    let Taught {
+        policy,
+        declared,
+        keyed,
+    } = taught(kept, hint.as_ref());
+    if !keyed {
+        return Judged::Unkeyed;
+    }
     let judging = Judging {
         kept,
+        policy,
+        declared,
         hint,
         directives,
         length,
@@ -65,6 +79,9 @@ pub(crate) fn judge(kept: &Kept, response: &mut Parts, length: Option<u64>) -> J
 
 struct Judging<'a> {
     kept: &'a Kept,
+    policy: Arc<Policy>,
+    /// Whether the policy was declared.
+    declared: bool,
     hint: Option<CacheHint>,
     directives: ResponseDirectives,
     length: Option<u64>,
@@ -99,7 +116,7 @@ impl Judging<'_> {
     fn is_withheld(&self, headers: &HeaderMap, vary: &Vary) -> bool {
         let request = &self.kept.headers;
         self.hint.as_ref().is_some_and(|hint| hint.no_store)
-            || self.kept.matched.policy.no_store == Some(true)
+            || self.policy.no_store == Some(true)
             || matches!(vary, Vary::Names(names) if too_wide(names, request))
             || (self.kept.shared.preset == Preset::Application && hides_origin(request, headers))
             || groups::groups(headers).is_err()
@@ -137,7 +154,7 @@ impl Judging<'_> {
         vary: &Vary,
         policy_lifetime: bool,
     ) -> Option<Refusal> {
-        let policy = &self.kept.matched.policy;
+        let policy = &self.policy;
         let mut rules = match self.kept.shared.preset {
             Preset::Application => StoreRules::application(),
             Preset::Gateway => StoreRules::gateway(),
@@ -160,7 +177,7 @@ impl Judging<'_> {
     }
 
     fn sets_allowed_cookies(&self, headers: &HeaderMap) -> bool {
-        match &self.kept.matched.policy.store_set_cookie {
+        match &self.policy.store_set_cookie {
             None => false,
             Some(SetCookies::Any) => true,
             Some(SetCookies::Named(names)) => {
@@ -192,11 +209,8 @@ impl Judging<'_> {
 
     /// How long the response is good: by its own word, else by the policy that was declared.
     fn lifetime(&self, status: StatusCode, own: Option<Lifetime>) -> Option<u64> {
-        let policy = &self.kept.matched.policy;
-        let declared = policy
-            .ttl
-            .filter(|_| self.kept.matched.declared)
-            .map(millis);
+        let policy = &self.policy;
+        let declared = policy.ttl.filter(|_| self.declared).map(millis);
         let is_negative = matches!(status.as_u16(), 404 | 410);
         let negative = policy.negative_ttl.map(millis).filter(|_| is_negative);
         let ttl = own.map(|own| own.millis).or(negative).or(declared);
@@ -211,7 +225,7 @@ impl Judging<'_> {
     }
 
     fn life(&self, headers: &HeaderMap, lifetime: u64) -> Life {
-        let (core, policy) = (&self.kept.shared.core, &self.kept.matched.policy);
+        let (core, policy) = (&self.kept.shared.core, &self.policy);
         let (now, wall) = (core.clock.now(), core.clock.wall());
         let took = now.since(self.kept.requested);
         let initial_age = freshness::initial_age(headers, wall.before(took), wall);
@@ -267,7 +281,7 @@ impl Judging<'_> {
     /// Probabilistic Cache Stampede Prevention"). The moment is drawn once for each entry, since in
     /// one process one reader starts the refresh for all.
     fn refresh_from(&self, fresh_until: Timestamp, left: Duration, took: Duration) -> Timestamp {
-        let policy = &self.kept.matched.policy;
+        let policy = &self.policy;
         let mut from = Timestamp::NEVER;
         if let Some(share) = policy.refresh_ahead
             && share < 1.0
@@ -288,11 +302,7 @@ impl Judging<'_> {
 
     fn max_body(&self) -> u64 {
         let most = self.kept.shared.core.max_body;
-        self.kept
-            .matched
-            .policy
-            .max_body
-            .map_or(most, |own| own.min(most))
+        self.policy.max_body.map_or(most, |own| own.min(most))
     }
 
     /// The fields that are kept: without those of the connection and those that a directive takes
@@ -319,7 +329,7 @@ impl Judging<'_> {
         let params = pattern
             .map(|p| p.params(kept.uri.path()))
             .unwrap_or_default();
-        let mut tags = tags_of_response(&kept.matched.policy, self.hint.as_ref(), &params)?;
+        let mut tags = tags_of_response(&self.policy, self.hint.as_ref(), &params)?;
         tags.extend(kept.inherited_tags());
         tags.sort_unstable();
         tags.dedup();
@@ -361,7 +371,7 @@ impl Judging<'_> {
     /// Whether larder will keep the body gzip-compressed and choose the coding for each client. The
     /// identity answer has to say so too, the first one included.
     fn is_negotiated(&self, headers: &HeaderMap) -> bool {
-        let wish = self.kept.matched.policy.compress.unwrap_or(Compress::Gzip);
+        let wish = self.policy.compress.unwrap_or(Compress::Gzip);
         cfg!(feature = "gzip")
             && wish == Compress::Gzip
             && compressible(headers, self.length.unwrap_or(u64::MAX))

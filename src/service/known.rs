@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use crate::{
     key::Key,
     observe::{RouteState, RouteStates},
-    policy::Pattern,
+    policy::{Learned, Pattern},
     semantics::no_vary_search::NoVarySearch,
 };
 
@@ -30,6 +30,7 @@ const MAX_VARIANCE_BYTES: usize = 1 << 20;
 pub(crate) struct Known {
     pub(crate) pattern: Option<Pattern>,
     pub(crate) state: Arc<RouteState>,
+    pub(crate) handler: Learned,
     learned: AtomicBool,
     inner: AtomicBool,
     warned: AtomicBool,
@@ -40,6 +41,7 @@ impl Known {
         Self {
             pattern,
             state,
+            handler: Learned::default(),
             learned: AtomicBool::new(false),
             inner: AtomicBool::new(false),
             warned: AtomicBool::new(false),

@@ -7,6 +7,7 @@
 //! | --- | --- |
 //! | What in the head of a request matters? | `facts` |
 //! | Which policy holds for it? | `settings`, `known` |
+//! | Which policy holds for the response? | `taught` |
 //! | What has to be kept of it until the handler has answered? | `kept` |
 //! | What is done with it? | `plan` |
 //! | May the response be stored, and for how long? | `judge` |
@@ -37,6 +38,7 @@ mod pump;
 mod settings;
 mod status;
 mod swr;
+mod taught;
 
 pub use self::{
     cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},

@@ -11,13 +11,17 @@ use std::{future::poll_fn, sync::Arc, time::Duration};
 use http::{Method, Request, Response};
 use tower_service::Service;
 
-use super::{cache::CacheBody, kept::original_uri, settings::Shared};
+use super::{
+    cache::CacheBody,
+    kept::original_uri,
+    settings::{Matched, Shared},
+};
 use crate::{
     handle::Core,
     invalidate::{Ack, Purge, may_have_changed, of_response},
     key,
-    observe::{Outcome, RouteState},
-    policy::{Invalidate, Invalidations, Params, Route, Target},
+    observe::Outcome,
+    policy::{Invalidate, Invalidations, Params, Target},
     semantics::storable::Preset,
 };
 
@@ -39,7 +43,7 @@ where
     let mut pending = Pending::of(&shared, &request, collector);
     shared
         .core
-        .answered(&pending.state, Outcome::Mutation, None);
+        .answered(pending.matched.state(&shared.core), Outcome::Mutation, None);
     poll_fn(|context| service.poll_ready(context))
         .await
         .inspect_err(|_| pending.disarm())?;
@@ -71,8 +75,7 @@ struct Pending {
     authority: Option<Box<str>>,
     path: Box<str>,
     purge: Purge,
-    route: Option<Arc<Route>>,
-    state: Arc<RouteState>,
+    matched: Matched,
     collector: Invalidations,
     hold: Option<Duration>,
     armed: bool,
@@ -91,8 +94,7 @@ impl Pending {
             authority: authority.as_deref().map(Into::into),
             path: uri.path().into(),
             purge: Purge::hard([resource]),
-            route: matched.route.clone(),
-            state: Arc::clone(matched.state(&shared.core)),
+            matched: matched.clone(),
             collector,
             hold: matched.policy.hold,
             armed: shared.preset == Preset::Application,
@@ -121,12 +123,9 @@ impl Pending {
         let named = of_response(&self.method, authority, &self.path, response.headers());
         self.purge.hard.extend(named);
         if let Some(added) = response.extensions().get::<Invalidate>() {
-            let route = self.route.clone();
-            let path = self.path.clone();
-            let params = route
-                .as_ref()
-                .map(|route| route.params(&path))
-                .unwrap_or_default();
+            let (matched, path) = (self.matched.clone(), self.path.clone());
+            let pattern = matched.pattern();
+            let params = pattern.map_or_else(Params::default, |pattern| pattern.params(&path));
             self.add(added, &params);
         }
     }

@@ -123,12 +123,28 @@ pub(crate) fn learn<B: Fillable>(
                 );
             }
         }
+        Judged::Unkeyed => {
+            if let Some(known) = &kept.matched.known
+                && kept.matched.has_learned()
+            {
+                known.learn();
+            }
+            tell_unkeyed(core, &mut parts.headers);
+        }
         Judged::Share(_) | Judged::Decline(_) => {}
     }
     if kept.matched.looked_up {
         Mark::add(core, &mut parts.extensions);
     }
     Response::from_parts(parts, CacheBody::inner(body))
+}
+
+/// Says that the answer is not shared since the handler has only now said what the key is made of.
+pub(crate) fn tell_unkeyed(core: &Core, headers: &mut HeaderMap) {
+    let (reason, detail) = (Forward::UriMiss, Some("unkeyed"));
+    if let Some(member) = status::forwarded(core, reason, None, false, None, detail) {
+        headers.append(CACHE_STATUS, member);
+    }
 }
 
 /// Starts bringing a response in, and returns it for the first reader.

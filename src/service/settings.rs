@@ -9,7 +9,7 @@ use crate::{
     handle::Core,
     key::KeyRecipe,
     observe::RouteState,
-    policy::{Pattern, Policy, Route, RouteTable},
+    policy::{Learned, Pattern, Policy, Route, RouteTable},
     semantics::storable::Preset,
 };
 
@@ -38,6 +38,7 @@ pub(crate) struct Shared {
 /// What holds for one request.
 #[derive(Clone, Debug)]
 pub(crate) struct Matched {
+    /// What the request is keyed by and shown to the handler by, what was learned included.
     pub(crate) policy: Arc<Policy>,
     pub(crate) route: Option<Arc<Route>>,
     pub(crate) known: Option<Arc<Known>>,
@@ -56,6 +57,22 @@ impl Matched {
             (None, Some(known)) => &known.state,
             (None, None) => core.routes.other(),
         }
+    }
+
+    /// Returns where the route keeps what its handler teaches. There is no such place where no
+    /// pattern says which requests are of one handler.
+    pub(crate) fn learned(&self) -> Option<&Learned> {
+        match (&self.route, &self.known) {
+            (Some(route), _) if route.policy().is_some() => Some(route.learned()),
+            (_, Some(known)) => known.pattern.as_ref().map(|_| &known.handler),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the next request will be keyed as the handler declares.
+    pub(crate) fn has_learned(&self) -> bool {
+        self.learned()
+            .is_some_and(|learned| learned.lesson().is_some())
     }
 
     pub(crate) fn pattern(&self) -> Option<&Pattern> {
@@ -90,6 +107,22 @@ impl Shared {
         self.table = table.over(&self.base, |pattern| self.core.routes.of(pattern));
     }
 
+    /// Returns the policy that is declared for what was matched, by the route or else the layer.
+    pub(crate) fn declared<'a>(&'a self, matched: &'a Matched) -> &'a Arc<Policy> {
+        let route = matched.route.as_ref().and_then(|route| route.policy());
+        route.unwrap_or(&self.base)
+    }
+
+    /// Returns the policy of what was matched with that of its handler, which lies under what is
+    /// declared for the route and over the default of the layer.
+    pub(crate) fn with_handler(&self, matched: &Matched, handler: &Policy) -> Policy {
+        match matched.route.as_ref().and_then(|route| route.own()) {
+            Some(own) => own.over(handler).over(&self.base),
+            None if self.declared => self.base.over(handler),
+            None => handler.over(&self.base),
+        }
+    }
+
     /// Returns what holds for a request with the raw path `path`.
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.
@@ -107,7 +140,7 @@ impl Shared {
             let known = several.then(|| self.known.of(route.pattern().text()));
             let known = known.flatten();
             return Matched {
-                policy: Arc::clone(policy),
+                policy: taught(route.learned(), policy),
                 route: Some(Arc::clone(route)),
                 looked_up: known.as_ref().is_none_or(|known| !known.is_inner()),
                 known,
@@ -122,13 +155,22 @@ impl Shared {
         let inner = known.as_ref().is_some_and(|known| known.is_inner());
         let looked_up = self.declared || self.preset == Preset::Gateway || learned;
         Matched {
-            policy: Arc::clone(&self.base),
+            policy: known.as_ref().map_or_else(
+                || Arc::clone(&self.base),
+                |known| taught(&known.handler, &self.base),
+            ),
             route: route.cloned(),
             known,
             looked_up: looked_up && !inner,
             declared: self.declared,
         }
     }
+}
+
+/// Returns the policy of requests: `declared`, with what the handler has taught under it.
+fn taught(learned: &Learned, declared: &Arc<Policy>) -> Arc<Policy> {
+    let lesson = learned.lesson();
+    Arc::clone(lesson.map_or(declared, |lesson| &lesson.whole))
 }
 
 /// Returns the pattern that axum's router matched.

@@ -9,9 +9,11 @@
 )]
 
 mod app;
+mod attributes;
 mod basics;
 mod composition;
 mod failures;
+mod forms;
 mod layers;
 mod observing;
 mod sharing;
