@@ -113,7 +113,7 @@ pub use self::{
 
 #[cfg(feature = "data")]
 pub use self::{
-    data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Written},
+    data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Warmed, Written},
     handle::inherit,
 };
 

@@ -35,7 +35,7 @@ impl LoadError {
     /// The load that was waited for panicked, or was ended by a shutdown.
     const LOST: Self = Self { source: None };
 
-    fn of(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+    pub(super) fn of(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self {
             source: Some(Arc::from(source.into())),
         }

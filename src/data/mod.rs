@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | read a value, and load it if it is not there | [`Typed::get_or_load`] |
 //! | read it, and store what was read elsewhere (cache-aside) | [`Typed::get`], [`Typed::look_up`] |
+//! | read or load many at once | [`Typed::get_many`], [`Typed::get_or_load_many`], [`Typed::warm`] |
 //! | change the truth | [`Larder::writing`](crate::Larder::writing), [`Typed::write_through`] |
 //! | make it void | [`Typed::remove`], [`Larder::invalidate`](crate::Larder::invalidate) |
 //!
@@ -15,6 +16,7 @@
 //! Writes that are made later have a place of their own, `write_behind`. Not covered: counters, rankings
 //! and the like (`structures`).
 
+mod bulk;
 mod encoding;
 mod load;
 mod loading;
@@ -27,6 +29,7 @@ mod write;
 pub mod write_behind;
 
 pub use self::{
+    bulk::Warmed,
     encoding::Encoding,
     load::LoadError,
     loading::Loading,

@@ -8,6 +8,7 @@
     reason = "a test may panic"
 )]
 
+mod bulk;
 mod crossing;
 mod pages;
 mod reading;
