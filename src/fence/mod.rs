@@ -61,6 +61,9 @@ mod verdict;
 
 #[cfg(all(test, larder_loom))]
 mod loom;
+#[cfg(not(larder_loom))]
+#[cfg(test)]
+mod model;
 #[cfg(all(test, not(larder_loom)))]
 mod tests;
 
