@@ -57,6 +57,8 @@
     allow(dead_code, unused_imports, reason = "what a missing feature would use")
 )]
 
+#[cfg(feature = "admin")]
+pub mod admin;
 #[cfg(feature = "macros")]
 #[doc(hidden)]
 pub mod attributes;
@@ -91,6 +93,7 @@ mod store;
 #[cfg(feature = "data")]
 pub mod structures;
 mod sync;
+mod warm;
 
 #[cfg(all(larder_sabotage, not(debug_assertions)))]
 compile_error!("larder with planted faults is for its own tests");
@@ -109,6 +112,7 @@ pub use self::{
         hours, mins, secs,
     },
     service::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture, SwrLayer},
+    warm::{WarmFailure, WarmList, WarmProgress, WarmReport, Warming},
 };
 
 #[cfg(feature = "data")]
@@ -122,6 +126,8 @@ pub use self::data::write_behind;
 
 /// Pages that are longer than a comment, as they stand in the repository.
 pub mod _docs {
+    #[doc = include_str!("docs/admin.md")]
+    pub mod admin {}
     #[doc = include_str!("docs/conformance.md")]
     pub mod conformance {}
     #[doc = include_str!("docs/security.md")]

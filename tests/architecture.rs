@@ -30,6 +30,9 @@ const ROWS: &[&[&str]] = &[
     &["flight"],
     &["handle"],
     &["service", "data", "structures", "attributes"],
+    &["warm"],
+    // Administrators warm as well.
+    &["admin"],
     &["fuzzing"],
 ];
 

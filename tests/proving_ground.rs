@@ -52,7 +52,7 @@ fn an_environment_that_can_not_be_read_is_refused() {
         ("MEMORY_BYTES", "64MB"),
         ("WORKERS", "0"),
         ("REDIS_URL", "redis://127.0.0.1:1"),
-        ("ADMIN_TOKEN", "secret"),
+        ("ADMIN_TOKEN", ""),
         ("LOCK", "on"),
         ("CONSISTENCY", "strict"),
     ] {

@@ -9,7 +9,11 @@ use axum::{
     middleware::{self, Next},
     response::Response,
 };
-use larder::{Ack, CacheLayer, Invalidate, Larder, Policy, Routes, secs};
+use larder::{
+    Ack, CacheLayer, Invalidate, Larder, Policy, Routes,
+    admin::{Admin, Auth},
+    secs,
+};
 
 use crate::settings::{Preset, Settings};
 
@@ -24,6 +28,7 @@ const LARGEST_BODY: u64 = 8 << 20;
 pub(crate) struct Cache {
     larder: Larder,
     layer: CacheLayer,
+    admin_token: Option<String>,
 }
 
 impl Cache {
@@ -52,13 +57,25 @@ impl Cache {
             Preset::Gateway => CacheLayer::gateway(&larder),
         };
         let layer = layer.routes(routes);
-        Ok(Self { larder, layer })
+        Ok(Self {
+            larder,
+            layer,
+            admin_token: settings.admin_token.clone(),
+        })
     }
 
     /// Puts the outer layer around all routes, and around that the one that shows acknowledgements.
+    ///
+    /// The admin routes are beside it: what they answer is no matter of the cache.
     pub(crate) fn around(&self, app: Router) -> Router {
-        app.layer(self.layer.clone())
-            .layer(middleware::from_fn(show_acknowledgement))
+        let app = app
+            .layer(self.layer.clone())
+            .layer(middleware::from_fn(show_acknowledgement));
+        let Some(token) = &self.admin_token else {
+            return app;
+        };
+        let admin = Admin::new(&self.larder, Auth::bearer(token)).through(app.clone());
+        app.nest("/admin/cache", admin.router())
     }
 
     /// Puts a layer of its own around a router that will be nested.

@@ -1,8 +1,8 @@
 //! A complete server behind larder, made to be attacked, killed and measured from outside.
 //!
 //! Run it with `cargo run --example proving_ground`; `LISTEN`, `NAMESPACE`, `DATABASE`, `PRESET`,
-//! `TTL`, `SWR`, `SIE`, `MEMORY_BYTES` and `WORKERS` in the environment change it. Several processes
-//! with one `DATABASE` share one truth about their items.
+//! `TTL`, `SWR`, `SIE`, `MEMORY_BYTES`, `ADMIN_TOKEN` and `WORKERS` in the environment change it.
+//! Several processes with one `DATABASE` share one truth about their items.
 
 #![allow(
     clippy::print_stdout,

@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) stale_while_revalidate: Duration,
     pub(crate) stale_if_error: Duration,
     pub(crate) memory_bytes: u64,
+    /// The token of the admin routes, which are there only with one.
+    pub(crate) admin_token: Option<String>,
     /// Runtime threads; none asks for one per core.
     pub(crate) workers: Option<NonZeroUsize>,
 }
@@ -34,7 +36,6 @@ impl Settings {
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let read = |name: &'static str| Variable::new(name, variable(name));
         read("REDIS_URL")?.refuse("this build has the first tier alone; unset it")?;
-        read("ADMIN_TOKEN")?.refuse("this build has no admin routes; unset it")?;
         read("LOCK")?.only("off", &["on"])?;
         read("CONSISTENCY")?.only("bounded", &["strict"])?;
         Ok(Self {
@@ -51,6 +52,7 @@ impl Settings {
             stale_while_revalidate: read("SWR")?.seconds(0)?,
             stale_if_error: read("SIE")?.seconds(0)?,
             memory_bytes: read("MEMORY_BYTES")?.parsed("67108864", "a number of bytes")?,
+            admin_token: read("ADMIN_TOKEN")?.token()?,
             workers: read("WORKERS")?.optional("a number of threads from 1")?,
         })
     }
@@ -67,6 +69,16 @@ impl Variable {
         let value = value.map(OsString::into_string).transpose();
         let value = value.map_err(|raw| format!("{name}={} is not UTF-8", raw.display()))?;
         Ok(Self { name, value })
+    }
+
+    /// The value is left out of the message: it is a secret, however short.
+    fn token(self) -> Result<Option<String>, String> {
+        match self.value {
+            Some(token) if token.trim().is_empty() => {
+                Err(format!("{} is empty; set a token or unset it", self.name))
+            }
+            token => Ok(token),
+        }
     }
 
     fn or(self, default: &str) -> String {
@@ -163,7 +175,6 @@ mod tests {
     fn what_this_build_lacks_is_refused_without_repeating_secrets() {
         for (name, value) in [
             ("REDIS_URL", "redis://:secret@127.0.0.1"),
-            ("ADMIN_TOKEN", "secret"),
             ("LOCK", "on"),
             ("CONSISTENCY", "strict"),
         ] {

@@ -16,6 +16,7 @@ use super::{Seal, own};
 use crate::{
     clock::Timestamp,
     key::Key,
+    observe::MEASURED_HITS,
     semantics::{reuse::ReuseFlags, validators::weaken_etag},
 };
 
@@ -39,6 +40,7 @@ pub(crate) struct Head {
     inherited_status: Option<HeaderValue>,
     plain: ArcSwap<Sent>,
     gzip: ArcSwapOption<Sent>,
+    hits: AtomicU32,
     failures: AtomicU32,
     retry_at: AtomicU64,
     /// The value that the body is the written form of, where it is one.
@@ -174,6 +176,7 @@ impl Head {
                 stamp: Self::UNSENT,
             }),
             gzip: ArcSwapOption::empty(),
+            hits: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
             #[cfg(feature = "data")]
@@ -195,6 +198,7 @@ impl Head {
         self.seal = Seal::new(self.seal.position, targets);
         self.tags = tags.into();
         self.variation.clone_from(&old.variation);
+        self.hits.store(old.hits(), Ordering::Relaxed);
         self
     }
 
@@ -288,6 +292,28 @@ impl Head {
     /// Returns how long the handler's own `Cache-Status` is, in bytes; zero if there is none.
     pub(super) fn inherited_length(&self) -> usize {
         self.inherited_status.as_ref().map_or(0, HeaderValue::len)
+    }
+
+    /// Counts an answer made of this response.
+    ///
+    /// The first ones each, later ones by those that are `measured`: a page that everybody asks for
+    /// would otherwise be written to by all processors. Two at the same moment may count as one.
+    #[inline]
+    pub(crate) fn count_hit(&self, measured: bool) {
+        /// Up to here each hit counts.
+        const EXACT: u32 = 256;
+        let hits = self.hits.load(Ordering::Relaxed);
+        if hits < EXACT {
+            self.hits.store(hits + 1, Ordering::Relaxed);
+        } else if measured {
+            self.hits
+                .store(hits.saturating_add(MEASURED_HITS), Ordering::Relaxed);
+        }
+    }
+
+    /// Returns about how many answers were made of this response.
+    pub(crate) fn hits(&self) -> u32 {
+        self.hits.load(Ordering::Relaxed)
     }
 
     /// Says whether a refresh may be tried, or is put off because the last ones failed.

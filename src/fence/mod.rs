@@ -69,6 +69,8 @@ mod tests;
 
 use std::sync::PoisonError;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::stamps::Cause;
 use self::stamps::{Ages, Stamps};
 pub(crate) use self::{
     stamp::Mode,
@@ -203,6 +205,19 @@ impl Fence {
             Some(soft_at) => Verdict::alive(soft_at),
             None => self.examine(seal, changes),
         }
+    }
+
+    /// Returns the targets of what is sealed so that were invalidated since its fill began.
+    ///
+    /// For those who ask why something is gone; [`judge`](Self::judge) is what decides.
+    #[cfg(feature = "admin")]
+    pub(crate) fn causes(&self, seal: &Seal) -> Vec<Cause> {
+        let Position {
+            sequence, local, ..
+        } = seal.position;
+        let mut causes = self.shared.stamps.causes(sequence, &seal.targets);
+        causes.extend(self.local.stamps.causes(local, &seal.targets));
+        causes
     }
 
     /// Invalidates `targets` for this process and returns the local number of it. Visible to all who

@@ -50,6 +50,18 @@ impl Sizes {
     };
 }
 
+/// Why an entry is not as it was stored.
+#[cfg(feature = "admin")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The target was invalidated.
+    Hard(TargetId),
+    /// The target, or one of those that share its bucket, was invalidated longer ago.
+    Folded(TargetId),
+    /// The target was made stale.
+    Soft(TargetId),
+}
+
 type Names = HashMap<TargetId, Stamp, BuildHasherDefault<AsItIs>>;
 
 /// The readers' half of a stamp table.
@@ -100,6 +112,23 @@ impl Stamps {
             soft_at = soft_at.min(soft);
         }
         Verdict::alive(soft_at)
+    }
+
+    /// Returns those of `targets` that were stamped after `number`.
+    #[cfg(feature = "admin")]
+    pub(super) fn causes(&self, number: u64, targets: &[TargetId]) -> Vec<Cause> {
+        let cause = |target: &TargetId| {
+            let (hard, soft_at) = self.by_name(*target, number);
+            let target = *target;
+            if hard > number {
+                Some(Cause::Hard(target))
+            } else if self.by_bucket(target) > number {
+                Some(Cause::Folded(target))
+            } else {
+                (soft_at != Timestamp::NEVER).then_some(Cause::Soft(target))
+            }
+        };
+        targets.iter().filter_map(cause).collect()
     }
 
     /// Stamps `targets` with `number`, and folds what is too much.

@@ -145,6 +145,16 @@ impl<D, L> Flights<D, L> {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Returns how many requests wait for runs of others.
+    pub(crate) fn waiters(&self) -> usize {
+        let waiting = |shard: &Mutex<HashMap<Key, Arc<Flight<D, L>>>>| -> usize {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let followers = shard.values().map(|flight| &flight.followers);
+            followers.map(|count| count.load(Ordering::Relaxed)).sum()
+        };
+        self.shards.iter().map(waiting).sum()
+    }
+
     fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Arc<Flight<D, L>>>> {
         let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
         let shard = self.shards.get(at).unwrap_or(&self.shards[0]);

@@ -139,9 +139,12 @@ impl LarderBuilder {
             routes: Arc::new(RouteStates::new()),
             durations: Durations::default(),
             windows: Windows::new(first),
+            #[cfg(feature = "admin")]
+            insight: super::Insight::default(),
             namespace: self.namespace.into(),
             name: self.cache_status.then_some(name),
             max_body: self.max_body,
+            memory: self.memory,
             // As much again as what is stored: fills in progress are what will be stored next.
             max_buffered: self.memory.max(self.max_body),
             buffered: AtomicU64::new(0),

@@ -47,10 +47,14 @@ pub(crate) struct Core {
     pub(crate) routes: Arc<RouteStates>,
     pub(crate) durations: Durations,
     pub(crate) windows: Windows,
+    #[cfg(feature = "admin")]
+    pub(crate) insight: super::Insight,
     pub(crate) namespace: Box<str>,
     /// The name in `Cache-Status`; none if the field is not wanted.
     pub(crate) name: Option<Name>,
     pub(crate) max_body: u64,
+    /// How many bytes the first tier may take.
+    pub(crate) memory: u64,
     /// How many bytes the bodies of running fills may take together.
     pub(crate) max_buffered: u64,
     pub(crate) buffered: AtomicU64,
@@ -81,6 +85,7 @@ impl Core {
         if !purge.is_empty() {
             self.stamp(purge);
             self.counters.note(Event::Invalidated);
+            self.invalidated(purge);
         }
         Ack::Global
     }

@@ -4,6 +4,8 @@ mod builder;
 mod core;
 #[cfg(feature = "data")]
 mod gather;
+#[cfg(feature = "admin")]
+mod insight;
 mod record;
 #[cfg(feature = "data")]
 mod values;
@@ -11,9 +13,14 @@ mod values;
 use std::{sync::Arc, time::Duration};
 
 pub use self::builder::LarderBuilder;
-pub(crate) use self::core::{Core, Draft};
 #[cfg(feature = "data")]
 pub use self::gather::inherit;
+#[cfg(feature = "admin")]
+pub(crate) use self::insight::{DeclaredRoute, Explained, Insight, Inspect, Invalidated};
+pub(crate) use self::{
+    core::{Core, Draft},
+    record::Answered,
+};
 #[cfg(feature = "data")]
 pub(crate) use self::{
     gather::{Gathered, Gathering},

@@ -1,44 +1,102 @@
-//! Writing down how requests were answered.
+//! Writing down how requests were answered, and what was invalidated.
+
+use http::{Method, Uri};
 
 use super::Core;
 use crate::{
     clock::{Stopwatch, Timestamp},
+    entry::Entry,
+    invalidate::Purge,
     observe::{Outcome, RouteState, Snapshot, Window},
 };
 
+/// How a request was answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Answered<'a> {
+    pub(crate) state: &'a RouteState,
+    pub(crate) outcome: Outcome,
+    pub(crate) method: &'a Method,
+    pub(crate) uri: &'a Uri,
+}
+
 impl Core {
-    /// Counts an answer out of the store, with a body of `bytes`.
+    /// Counts an answer out of the store.
     ///
     /// `measured` runs since the request came, if it is one of those that are measured.
     #[inline]
     pub(crate) fn hit(
         &self,
-        state: &RouteState,
-        outcome: Outcome,
-        bytes: u64,
+        answered: &Answered<'_>,
+        entry: &Entry,
         now: Timestamp,
         measured: Option<Stopwatch>,
     ) {
         self.turn(now);
-        state.count_hit(outcome, bytes);
+        let Answered { state, outcome, .. } = *answered;
+        state.count_hit(outcome, entry.body.length);
         if let Some(stopwatch) = measured {
             self.durations.record(outcome, stopwatch.elapsed());
         }
+        entry.count_hit(measured.is_some());
+        self.tell(answered, now);
     }
 
     /// Counts an answer that did not come out of the store at once.
-    pub(crate) fn answered(
-        &self,
-        state: &RouteState,
-        outcome: Outcome,
-        measured: Option<Stopwatch>,
-    ) {
-        self.turn(self.clock.now());
-        state.count(outcome);
+    pub(crate) fn answered(&self, answered: &Answered<'_>, measured: Option<Stopwatch>) {
+        let now = self.clock.now();
+        self.turn(now);
+        answered.state.count(answered.outcome);
         if let Some(stopwatch) = measured {
-            self.durations.record(outcome, stopwatch.elapsed());
+            self.durations.record(answered.outcome, stopwatch.elapsed());
+        }
+        self.tell(answered, now);
+    }
+
+    /// Tells those who listen; there are such only with the feature `admin`.
+    #[cfg(feature = "admin")]
+    #[inline]
+    fn tell(&self, answered: &Answered<'_>, now: Timestamp) {
+        if self.insight.tail.is_heard() {
+            let Answered {
+                state,
+                outcome,
+                method,
+                uri,
+            } = *answered;
+            self.insight
+                .tail
+                .answered(now, outcome, state.label(), method, uri.path());
         }
     }
+
+    #[cfg(not(feature = "admin"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "this has the face of the one that tells"
+    )]
+    #[inline]
+    fn tell(&self, _: &Answered<'_>, _: Timestamp) {}
+
+    /// Remembers an invalidation.
+    #[cfg(feature = "admin")]
+    pub(crate) fn invalidated(&self, purge: &Purge) {
+        let now = self.clock.now();
+        for recent in self.insight.recents.add(purge, now) {
+            if self.insight.tail.is_heard() {
+                let targets = recent.targets.iter().map(ToString::to_string).collect();
+                self.insight
+                    .tail
+                    .invalidated(now, &recent.source, recent.soft, targets);
+            }
+        }
+    }
+
+    #[cfg(not(feature = "admin"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "this has the face of the one that remembers"
+    )]
+    pub(crate) fn invalidated(&self, _: &Purge) {}
 
     /// Keeps a snapshot of what was counted up to now, if one is due.
     #[inline]

@@ -1,5 +1,9 @@
 //! What is invalidated in one go.
 
+use std::fmt;
+
+use http::Method;
+
 use crate::policy::{Target, TargetId};
 
 /// The targets of one invalidation, by how hard they are hit.
@@ -9,21 +13,51 @@ use crate::policy::{Target, TargetId};
 pub(crate) struct Purge {
     pub(crate) hard: Vec<Target>,
     pub(crate) soft: Vec<Target>,
+    pub(crate) source: Source,
+}
+
+/// Who invalidates.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The application, by a call.
+    #[default]
+    Call,
+    /// A request that changed something.
+    Request(Method, Box<str>),
+    /// An administrator.
+    #[cfg(feature = "admin")]
+    Admin,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Call => f.write_str("the application"),
+            Self::Request(method, path) => write!(f, "{method} {path}"),
+            #[cfg(feature = "admin")]
+            Self::Admin => f.write_str("an administrator"),
+        }
+    }
 }
 
 impl Purge {
     pub(crate) fn hard(targets: impl IntoIterator<Item = Target>) -> Self {
         Self {
             hard: targets.into_iter().collect(),
-            soft: Vec::new(),
+            ..Self::default()
         }
     }
 
     pub(crate) fn soft(targets: impl IntoIterator<Item = Target>) -> Self {
         Self {
-            hard: Vec::new(),
             soft: targets.into_iter().collect(),
+            ..Self::default()
         }
+    }
+
+    pub(crate) fn by(mut self, source: Source) -> Self {
+        self.source = source;
+        self
     }
 
     pub(crate) fn is_empty(&self) -> bool {

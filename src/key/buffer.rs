@@ -3,10 +3,13 @@
 use std::{borrow::Borrow, fmt, ops::Deref, sync::Arc};
 
 /// Stands before each group of a row, and before each part of a group.
-const MORE: u8 = 1;
+pub(super) const MORE: u8 = 1;
 
 /// Stands after the last group of a row, and after the last part of a group.
-const END: u8 = 0;
+pub(super) const END: u8 = 0;
+
+/// Stands for an absent part, where a length would be: no part is that long.
+pub(super) const ABSENT: u32 = u32::MAX - 1;
 
 /// The owned bytes of a key: a row of length-prefixed parts.
 #[derive(Clone, PartialEq, Eq, Hash)]
@@ -100,7 +103,7 @@ impl KeyBuffer {
 
     /// Appends an absent part, which differs from every present one, the empty one included.
     pub(crate) fn absent(&mut self) {
-        self.bytes.extend_from_slice(&(u32::MAX - 1).to_le_bytes());
+        self.bytes.extend_from_slice(&ABSENT.to_le_bytes());
     }
 
     /// Returns what was written.

@@ -13,6 +13,7 @@ mod authority;
 mod buffer;
 mod cookies;
 mod query;
+mod read;
 mod recipe;
 #[cfg(feature = "data")]
 mod value;
@@ -24,6 +25,7 @@ pub(crate) use self::{
     buffer::{KeyBuffer, KeyBytes as Key},
     cookies::all_declared,
     query::keep_listed,
+    read::KeyText,
     recipe::{KeyRecipe, KeyedRequest},
 };
 

@@ -12,13 +12,13 @@ use crate::sabotage::{Fault, is_planted};
 pub(super) const FORMAT: u8 = 1;
 
 /// The class of methods that share an answer: GET, and HEAD which is answered from it.
-const CLASS_READ: u8 = b'R';
+pub(super) const CLASS_READ: u8 = b'R';
 
-const SHAPE_URL: u8 = b'U';
-const SHAPE_ROUTE: u8 = b'P';
-const QUERY_NONE: u8 = b'n';
-const QUERY_RAW: u8 = b'r';
-const QUERY_LISTED: u8 = b'l';
+pub(super) const SHAPE_URL: u8 = b'U';
+pub(super) const SHAPE_ROUTE: u8 = b'P';
+pub(super) const QUERY_NONE: u8 = b'n';
+pub(super) const QUERY_RAW: u8 = b'r';
+pub(super) const QUERY_LISTED: u8 = b'l';
 
 /// What of a request can be in its key.
 #[derive(Clone, Copy, Debug)]

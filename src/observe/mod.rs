@@ -5,13 +5,17 @@ mod histogram;
 mod outcome;
 mod place;
 mod routes;
+#[cfg(feature = "admin")]
+mod tail;
 mod windows;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::tail::{Filter, Happening, Listening, Tail};
 pub(crate) use self::{
     counters::{Counters, Event},
     histogram::Durations,
     outcome::Bypass,
-    place::is_measured,
+    place::{MEASURED_HITS, is_measured},
     routes::{RouteState, RouteStates},
     windows::{Snapshot, Windows},
 };

@@ -163,6 +163,12 @@ impl RouteState {
         }
     }
 
+    /// Returns the pattern, or the word for requests without one.
+    #[cfg(feature = "admin")]
+    pub(crate) fn label(&self) -> &str {
+        &self.label
+    }
+
     /// Counts an answer.
     pub(crate) fn count(&self, outcome: Outcome) {
         if let Some(counter) = self.stripe().outcomes.get(outcome as usize) {
@@ -258,10 +264,10 @@ impl RouteStates {
 
     /// Pauses a route or lets it go on, and returns whether that could be done.
     pub(crate) fn pause(&self, pattern: &str, paused: bool) -> bool {
-        let state = if pattern == UNMATCHED {
-            Arc::clone(&self.unmatched)
-        } else {
-            self.of(pattern)
+        let state = match pattern {
+            UNMATCHED => Arc::clone(&self.unmatched),
+            OTHER => return false,
+            _ => self.of(pattern),
         };
         if Arc::ptr_eq(&state, &self.other) {
             return false;

@@ -31,6 +31,8 @@ mod tag;
 mod target;
 mod template;
 
+#[cfg(feature = "admin")]
+pub(crate) use self::tag::fault as tag_fault;
 #[cfg(feature = "redis")]
 pub(crate) use self::target::bucket;
 pub(crate) use self::{

@@ -45,6 +45,28 @@ pub(crate) fn form_text(raw: &str) -> Cow<'_, str> {
     }
 }
 
+/// Appends `bytes` as they stand in a raw path: as one segment, or as several if `whole`.
+pub(crate) fn encode(bytes: &[u8], whole: bool, path: &mut String) {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    for byte in bytes {
+        let plain = byte.is_ascii_alphanumeric()
+            || b"-._~!$&'()*+,;=:@".contains(byte)
+            || whole && *byte == b'/';
+        if plain {
+            path.push(char::from(*byte));
+        } else {
+            path.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                path.extend(
+                    DIGITS
+                        .get(usize::from(digit))
+                        .map(|digit| char::from(*digit)),
+                );
+            }
+        }
+    }
+}
+
 fn lossy(bytes: impl Iterator<Item = u8>) -> Cow<'static, str> {
     let bytes: Vec<u8> = bytes.collect();
     Cow::Owned(String::from_utf8_lossy(&bytes).into_owned())

@@ -105,6 +105,12 @@ impl RouteTable {
             .map(|matched| matched.value)
     }
 
+    /// Returns all routes, in no order.
+    #[cfg(feature = "admin")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Route>> {
+        self.inner.by_pattern.values()
+    }
+
     /// Returns the table with `base` laid under each of its policies, and what is counted of each
     /// pattern taken from `state`.
     pub(crate) fn over(&self, base: &Policy, state: impl Fn(&str) -> Arc<RouteState>) -> Self {

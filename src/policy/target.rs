@@ -162,6 +162,32 @@ impl Target {
         Self::prefix_decoded(authority, &percent::text(raw_path))
     }
 
+    /// Returns the targets that every entry of a request belongs to, by name; tags are the caller's.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of_request(
+        authority: &str,
+        raw_path: &str,
+        raw_query: Option<&str>,
+        route: Option<&str>,
+    ) -> Vec<Self> {
+        let mut all = vec![Self::Everything, Self::host(authority)];
+        all.extend(route.map(Self::route));
+        let path = percent::text(raw_path);
+        let ends = path.match_indices('/').map(|(at, _)| at);
+        let ends: Vec<_> = ends.chain([path.len()]).collect();
+        for host in [Some(authority), None] {
+            all.push(Self::resource(host, raw_path));
+            all.push(Self::exact(host, raw_path, raw_query));
+            for end in ends.iter().take(TargetId::MAX_PREFIX_DEPTH) {
+                all.push(Self::Prefix {
+                    authority: host.map(lower),
+                    path: path.get(..*end).unwrap_or_default().into(),
+                });
+            }
+        }
+        all
+    }
+
     pub(super) fn resource_decoded(authority: Option<&str>, path: &str) -> Self {
         Self::Resource {
             authority: authority.map(lower),

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     clock::{Stopwatch, Timestamp},
     entry::{Position, Seal},
+    handle::Answered,
     key::Key,
     observe::Outcome,
     policy::{TargetId, tags_of_response},
@@ -109,7 +110,13 @@ impl Kept {
     /// Counts how the request was answered.
     pub(crate) fn answered(&self, outcome: Outcome) {
         let core = &self.shared.core;
-        core.answered(self.matched.state(core), outcome, Some(self.arrived));
+        let answered = Answered {
+            state: self.matched.state(core),
+            outcome,
+            method: &self.method,
+            uri: &self.uri,
+        };
+        core.answered(&answered, Some(self.arrived));
     }
 
     /// Takes the fence's position anew, for a handler run that begins now.

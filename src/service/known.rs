@@ -136,6 +136,25 @@ impl KnownRoutes {
         &self.whole
     }
 
+    /// Returns the patterns that the layer has met, and whether their responses were stored.
+    #[cfg(feature = "admin")]
+    pub(crate) fn all(&self) -> Vec<Arc<Known>> {
+        self.by_pattern.load().values().cloned().collect()
+    }
+
+    /// Returns the pattern met that a path is of.
+    #[cfg(feature = "admin")]
+    pub(crate) fn find(&self, path: &str) -> Option<Arc<str>> {
+        let mut router = matchit::Router::new();
+        for known in self.by_pattern.load().values() {
+            if let Some(pattern) = &known.pattern {
+                // Patterns of two routers may exclude each other: the first one counts.
+                let _excluded = router.insert(&**pattern.text(), Arc::clone(pattern.text()));
+            }
+        }
+        router.at(path).ok().map(|found| Arc::clone(found.value))
+    }
+
     /// Returns what is known of a pattern; nothing if there are too many.
     pub(crate) fn of(&self, pattern: &str) -> Option<Arc<Known>> {
         if let Some(known) = self.by_pattern.load().get(pattern) {

@@ -22,6 +22,8 @@
 mod answer;
 mod arrive;
 mod cache;
+#[cfg(feature = "admin")]
+mod explain;
 mod facts;
 mod fallback;
 mod fill;

@@ -17,8 +17,8 @@ use super::{
     settings::{Matched, Shared},
 };
 use crate::{
-    handle::Core,
-    invalidate::{Ack, Purge, may_have_changed, of_response},
+    handle::{Answered, Core},
+    invalidate::{Ack, Purge, Source, may_have_changed, of_response},
     key,
     observe::Outcome,
     policy::{Invalidate, Invalidations, Params, Target},
@@ -41,9 +41,13 @@ where
     let collector = Invalidations::active();
     request.extensions_mut().insert(collector.clone());
     let mut pending = Pending::of(&shared, &request, collector);
-    shared
-        .core
-        .answered(pending.matched.state(&shared.core), Outcome::Mutation, None);
+    let answered = Answered {
+        state: pending.matched.state(&shared.core),
+        outcome: Outcome::Mutation,
+        method: request.method(),
+        uri: original_uri(&request),
+    };
+    shared.core.answered(&answered, None);
     poll_fn(|context| service.poll_ready(context))
         .await
         .inspect_err(|_| pending.disarm())?;
@@ -93,7 +97,8 @@ impl Pending {
             method: request.method().clone(),
             authority: authority.as_deref().map(Into::into),
             path: uri.path().into(),
-            purge: Purge::hard([resource]),
+            purge: Purge::hard([resource])
+                .by(Source::Request(request.method().clone(), uri.path().into())),
             matched: matched.clone(),
             collector,
             hold: matched.policy.hold,

@@ -127,7 +127,11 @@ impl Shared {
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.
     pub(crate) fn matched<B>(&self, request: &Request<B>, path: &str) -> Matched {
-        let pattern = matched_pattern(request);
+        self.matched_by(matched_pattern(request), path)
+    }
+
+    /// The same, with the pattern that a router matched.
+    pub(crate) fn matched_by(&self, pattern: Option<&str>, path: &str) -> Matched {
         let route = match pattern {
             Some(pattern) => self.table.by_pattern(pattern),
             None => self.table.by_path(path),

@@ -207,6 +207,19 @@ impl Memory {
         .count()
     }
 
+    /// Shows each response to `look`, until that returns false.
+    ///
+    /// No lock is held while it looks. What is stored or leaves meanwhile may be shown or not.
+    pub(crate) fn visit(&self, mut look: impl FnMut(&Arc<Entry>) -> bool) {
+        for (_, slot) in self.slots.iter() {
+            if let Slot::Entry { entry, .. } = &slot
+                && !look(entry)
+            {
+                return;
+            }
+        }
+    }
+
     /// Returns how many slots there are: responses, and lists of variants.
     pub(crate) fn len(&self) -> usize {
         self.slots.len()

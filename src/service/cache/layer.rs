@@ -124,6 +124,8 @@ impl<S> Layer<S> for CacheLayer {
     type Service = Cache<S>;
 
     fn layer(&self, inner: S) -> Cache<S> {
+        #[cfg(feature = "admin")]
+        self.shared.core.insight.add(&self.shared);
         Cache::new(inner, Arc::clone(&self.shared))
     }
 }

@@ -12,6 +12,7 @@ use super::{CacheBody, ResponseFuture, future::After};
 use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
+    handle::{Answered, Core},
     observe::{Outcome, is_measured},
     semantics::methods::is_safe,
     service::{
@@ -82,7 +83,9 @@ where
         let now = self.shared.core.clock.now();
         let looked = look(&self.shared, &matched, &request, identity.as_deref(), now);
         let core = &self.shared.core;
-        let count = |outcome| core.answered(matched.state(core), outcome, None);
+        let count = |outcome| {
+            core.answered(&answered(core, &matched, outcome, &request), None);
+        };
         let found = |standing| Found {
             matched: &matched,
             standing,
@@ -188,10 +191,18 @@ impl<S> Cache<S> {
         if takes_long(entry, &asked) && core.has_background() {
             let (core, entry) = (Arc::clone(core), Arc::clone(entry));
             let (method, headers) = (request.method().clone(), request.headers().clone());
+            let asked_by = method.clone();
             let mut waiting = self.inner.clone();
             let state = Arc::clone(found.matched.state(&core));
+            let uri = original_uri(&request).clone();
             return ResponseFuture::slow(async move {
-                core.hit(&state, outcome, entry.body.length, now, measured);
+                let answered = Answered {
+                    state: &state,
+                    outcome,
+                    method: &asked_by,
+                    uri: &uri,
+                };
+                core.hit(&answered, &entry, now, measured);
                 let unpacked = tokio::task::spawn_blocking(move || {
                     let asked = Asked {
                         method: &method,
@@ -209,8 +220,8 @@ impl<S> Cache<S> {
         }
         match answer(core, entry, &asked, now, told) {
             Some(response) => {
-                let state = found.matched.state(core);
-                core.hit(state, outcome, entry.body.length, now, measured);
+                let answered = answered(core, found.matched, outcome, &request);
+                core.hit(&answered, entry, now, measured);
                 ResponseFuture::ready(response)
             }
             None => self.pass(request, After::Leave),
@@ -256,8 +267,8 @@ impl<S> Cache<S> {
         let Some(response) = answer(&core, entry, &asked, now, told) else {
             return self.pass(request, After::Leave);
         };
-        let state = found.matched.state(&core);
-        core.hit(state, outcome, entry.body.length, now, measured);
+        let answered = answered(&core, found.matched, outcome, &request);
+        core.hit(&answered, entry, now, measured);
         if core.has_background() && cut(&mut request, &fetch.kept.matched) {
             refresh(fetch, self.inner.clone(), request);
         }
@@ -283,10 +294,24 @@ impl<S> Cache<S> {
         if *request.method() == Method::HEAD {
             // What a HEAD brings has no body: it never leads, and nobody follows it.
             let core = &self.shared.core;
-            core.answered(matched.state(core), Outcome::Miss, None);
+            core.answered(&answered(core, matched, Outcome::Miss, &request), None);
             return self.pass(request, After::Compare(wanted));
         }
         ResponseFuture::slow(fetch(wanted, self.inner.clone(), request))
+    }
+}
+
+fn answered<'a, R>(
+    core: &'a Core,
+    matched: &'a Matched,
+    outcome: Outcome,
+    request: &'a Request<R>,
+) -> Answered<'a> {
+    Answered {
+        state: matched.state(core),
+        outcome,
+        method: request.method(),
+        uri: original_uri(request),
     }
 }
 
