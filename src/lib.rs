@@ -52,7 +52,8 @@
         feature = "memory",
         feature = "gzip",
         feature = "lz4",
-        feature = "axum"
+        feature = "axum",
+        feature = "redis"
     )),
     allow(dead_code, unused_imports, reason = "what a missing feature would use")
 )]
@@ -115,6 +116,8 @@ pub use self::{
     warm::{WarmFailure, WarmList, WarmProgress, WarmReport, Warming},
 };
 
+#[cfg(feature = "redis")]
+pub use self::handle::Redis;
 #[cfg(feature = "data")]
 pub use self::{
     data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Warmed, Written},

@@ -52,6 +52,8 @@ pub struct LarderBuilder {
     name: String,
     cache_status: bool,
     clock: Arc<dyn Clock>,
+    #[cfg(feature = "redis")]
+    redis: Option<super::redis::Redis>,
 }
 
 impl LarderBuilder {
@@ -63,6 +65,8 @@ impl LarderBuilder {
             name: "larder".to_owned(),
             cache_status: true,
             clock: Arc::new(SystemClock::new()),
+            #[cfg(feature = "redis")]
+            redis: None,
         }
     }
 
@@ -106,6 +110,20 @@ impl LarderBuilder {
         self
     }
 
+    /// Adds a second tier in Redis, which all nodes of the namespace share. Default: none.
+    ///
+    /// Building does not wait for Redis, and works without it: requests go on as if it was not
+    /// there until it is.
+    #[cfg(feature = "redis")]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "no invalidation reaches the other nodes yet")
+    )]
+    pub(crate) fn redis(mut self, redis: impl Into<super::redis::Redis>) -> Self {
+        self.redis = Some(redis.into());
+        self
+    }
+
     /// Builds the handle. Waits for nothing today; it is asynchronous because other tiers will need
     /// a runtime.
     ///
@@ -128,8 +146,19 @@ impl LarderBuilder {
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let first = Snapshot::first(self.clock.now());
+        #[cfg(feature = "redis")]
+        let (second, writer) = match &self.redis {
+            None => (None, None),
+            Some(redis) => {
+                let (tier, writer) = redis.tier(&self.namespace, &self.clock, self.max_body)?;
+                (Some(tier), Some(writer))
+            }
+        };
+        #[cfg(not(feature = "redis"))]
+        let second = None;
         let core = Core {
             store: Memory::new(self.memory, self.max_body)?,
+            second,
             clock: self.clock,
             fence: Fence::new(),
             flights: Arc::new(Flights::new()),
@@ -153,9 +182,12 @@ impl LarderBuilder {
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
-        Ok(Larder {
-            core: Arc::new(core),
-        })
+        let core = Arc::new(core);
+        #[cfg(feature = "redis")]
+        if let Some(writer) = writer {
+            super::redis::start(&core, writer);
+        }
+        Ok(Larder { core })
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     invalidate::{Ack, Purge, ids},
     observe::{Counters, Durations, Event, RouteStates, Statistics, Windows},
     semantics::cache_status::Name,
-    store::Memory,
+    store::{Memory, SecondTier},
 };
 
 /// A response on its way: what followers of a flight stream along.
@@ -39,6 +39,7 @@ pub(crate) struct Draft {
 pub(crate) struct Core {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) store: Memory,
+    pub(crate) second: Option<SecondTier>,
     pub(crate) fence: Fence,
     pub(crate) flights: Arc<Flights<Draft, Arc<Entry>>>,
     #[cfg(feature = "data")]
@@ -123,6 +124,17 @@ impl Core {
         matches!(self.fence.judge(seal), Verdict::Dead(_))
     }
 
+    /// Judges what was read from the second tier just now. The local number of its position is what
+    /// it was here before Redis was asked.
+    pub(crate) fn judge_second(&self, seal: &Seal) -> Verdict {
+        self.fence.judge(seal)
+    }
+
+    /// Returns whether an entry may go to the second tier, where other nodes find it.
+    pub(crate) fn may_leave(&self, entry: &Entry) -> bool {
+        !self.is_dead(&entry.seal)
+    }
+
     /// Returns whether no invalidation, not even a soft one, has come after what is sealed so.
     pub(crate) fn is_current(&self, seal: &Seal) -> bool {
         #[cfg(larder_sabotage)]
@@ -139,6 +151,9 @@ impl Core {
         statistics.refused = self.store.refused();
         statistics.evicted = self.store.evicted();
         statistics.flights = u64::try_from(self.flights.len()).unwrap_or(u64::MAX);
+        if let Some(second) = &self.second {
+            statistics.redis = second.statistics();
+        }
         statistics
     }
 

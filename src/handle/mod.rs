@@ -7,6 +7,8 @@ mod gather;
 #[cfg(feature = "admin")]
 mod insight;
 mod record;
+#[cfg(feature = "redis")]
+mod redis;
 #[cfg(feature = "data")]
 mod values;
 
@@ -17,6 +19,8 @@ pub use self::builder::LarderBuilder;
 pub use self::gather::inherit;
 #[cfg(feature = "admin")]
 pub(crate) use self::insight::{DeclaredRoute, Explained, Insight, Inspect, Invalidated};
+#[cfg(feature = "redis")]
+pub use self::redis::Redis;
 pub(crate) use self::{
     core::{Core, Draft},
     record::Answered,
@@ -188,10 +192,13 @@ impl Larder {
     /// waiters are told. Layers go on to work, without starting new background work.
     pub async fn shutdown(&self, deadline: Duration) {
         self.core.tasks.close();
-        if tokio::time::timeout(deadline, self.core.tasks.wait())
-            .await
-            .is_err()
-        {
+        let ended = async {
+            self.core.tasks.wait().await;
+            if let Some(second) = &self.core.second {
+                second.flush().await;
+            }
+        };
+        if tokio::time::timeout(deadline, ended).await.is_err() {
             self.core.counters.note(Event::Failed);
         }
         self.core.stop.cancel();

@@ -8,12 +8,12 @@ use super::{
     answer::refused,
     cache::CacheBody,
     facts::hides_origin,
-    fill::Run,
     judge::{Judged, judge, unstored},
     kept::Kept,
+    launch::Run,
     look::Fetch,
     pump::{self, Fillable, FlightLeader, Mark, Waiting, begin, is_marked},
-    status,
+    second, status,
 };
 use crate::{
     entry::{CACHE_STATUS, Entry},
@@ -148,7 +148,7 @@ impl Arrival<'_> {
             self.kept.is_particular() || hides_origin(&self.kept.headers, &response.headers);
         if !is_failure(response.status) && !is_own {
             if !self.candidates.is_empty() {
-                core.store.remove(&self.kept.key);
+                second::remove(self.kept);
             }
             let until = core.clock.now().after(pump::MARKED_FOR);
             core.store.mark_uncacheable(&self.kept.key, until);
@@ -158,7 +158,6 @@ impl Arrival<'_> {
 
     /// The handler confirmed one of the candidates, or several.
     fn not_modified<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
-        let core = &self.kept.shared.core;
         let (parts, _) = response.into_parts();
         let heads: Vec<_> = self
             .candidates
@@ -180,14 +179,14 @@ impl Arrival<'_> {
                 Run::Confirmed(entry)
             }
             Some(Renewed::ForOne(entry)) => {
-                core.store.remove(&self.kept.key);
+                second::remove(self.kept);
                 self.leader.land(Landing::Declined);
                 Run::Confirmed(entry)
             }
             // It confirmed something that nobody asked about. Dropping the leader lets a follower
             // ask anew, without what is stored.
             None => {
-                core.store.remove(&self.kept.key);
+                second::remove(self.kept);
                 Run::Response(refused())
             }
         }
@@ -242,8 +241,11 @@ fn renewed(
     if !stored {
         return Renewed::ForOne(renewed);
     }
-    if !core.is_dead(&renewed.seal) && core.store.insert(&renewed.key, Arc::clone(&renewed)) {
-        core.counters.note(Event::Stored);
+    if !core.is_dead(&renewed.seal) {
+        if core.store.insert(&renewed.key, Arc::clone(&renewed)) {
+            core.counters.note(Event::Stored);
+        }
+        second::put(core, &renewed.key, &renewed, second::whence(kept));
     }
     Renewed::Stored(renewed)
 }
@@ -261,6 +263,6 @@ pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
         let (parts, ()) = confirmation.into_parts();
         renewed(&fetch.kept, entry, stored, &parts);
     } else {
-        fetch.kept.shared.core.store.remove(&fetch.kept.key);
+        second::remove(&fetch.kept);
     }
 }

@@ -4,30 +4,27 @@
 //! only the first reader. So a client that leaves, at whatever moment, ends nothing. Those who
 //! follow wait at most the wait limit; then each runs the handler for itself, a few at a time.
 
-use std::{any::Any, future::poll_fn, panic::resume_unwind, sync::Arc};
+use std::{future::poll_fn, panic::resume_unwind, sync::Arc};
 
 use http::{Request, Response, StatusCode};
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout},
-};
+use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use super::{
-    arrive::{Arrival, candidates, question},
     cache::CacheBody,
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
     kept::Kept,
+    launch::{Ended, Purpose, Run, launch},
     look::{Fetch, flight_key, look_again},
-    nested::{is_in_flight, take_off},
+    nested::is_in_flight,
     plan::Standing,
-    pump::{FILL_LIMIT, Fillable, FlightLeader, Waiting, learn},
-    status,
+    pump::{Fillable, FlightLeader, Waiting, learn},
+    second, status,
 };
 use crate::{
     entry::Entry,
-    flight::{CatchPanic, Flight, Follower, Join},
+    flight::{Flight, Follower, Join},
     handle::Draft,
     observe::{Event, Outcome},
     semantics::{
@@ -35,15 +32,6 @@ use crate::{
         validators::{Condition, Validators, condition, not_modified_fields},
     },
 };
-
-/// How a handler run ended, for the one who led it.
-pub(crate) enum Run<B, E> {
-    Response(Response<CacheBody<B>>),
-    /// It confirmed what is stored.
-    Confirmed(Arc<Entry>),
-    Error(E),
-    Panicked(Box<dyn Any + Send>),
-}
 
 type Answer<B, E> = Result<Response<CacheBody<B>>, E>;
 
@@ -127,12 +115,12 @@ where
         .lead(&fetch.flight, usable, || fetch.kept.seal())
     {
         core.counters.note(Event::Refreshed);
-        drop(launch(&fetch, leader, service, request));
+        drop(launch(&fetch, leader, service, request, Purpose::Refresh));
     }
 }
 
 async fn lead<S, R, B>(
-    fetch: Box<Fetch>,
+    mut fetch: Box<Fetch>,
     leader: FlightLeader,
     service: S,
     request: Request<R>,
@@ -144,10 +132,10 @@ where
     R: Send + 'static,
     B: Fillable,
 {
-    let mut run = launch(&fetch, leader, service, request);
+    let mut run = launch(&fetch, leader, service, request, Purpose::Answer);
     if let Some(limit) = soft_timeout(&fetch) {
         match timeout(limit, &mut run).await {
-            Ok(Ok(run)) => return finish(&fetch, run),
+            Ok(Ok(ended)) => return finish(&mut fetch, ended),
             Ok(Err(_)) => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
             Err(_) => {
                 if let Some(response) = stand_in(&fetch) {
@@ -157,21 +145,28 @@ where
         }
     }
     match run.await {
-        Ok(run) => finish(&fetch, run),
+        Ok(ended) => finish(&mut fetch, ended),
         // The task was ended by a shutdown.
         Err(_) => Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
     }
 }
 
 /// Makes the answer of the one who led.
-fn finish<B: Fillable, E>(fetch: &Fetch, run: Run<B, E>) -> Answer<B, E> {
+fn finish<B: Fillable, E>(fetch: &mut Fetch, ended: Ended<B, E>) -> Answer<B, E> {
+    if let Some((stale, soft_at)) = ended.stale {
+        (fetch.stale, fetch.soft_at) = (Some(stale), soft_at);
+    }
+    let fetch = &*fetch;
     let core = &fetch.kept.shared.core;
     let outcome = if fetch.stale.is_some() {
         Outcome::Revalidated
     } else {
         Outcome::Miss
     };
-    match run {
+    match ended.run {
+        Run::Found(entry, standing) => {
+            Ok(second::found(fetch, &entry, standing).unwrap_or_else(|| refuse(fetch)))
+        }
         Run::Response(response) => {
             if is_failure(response.status())
                 && let Some(stale) = stand_in(fetch)
@@ -211,53 +206,6 @@ fn conditionally<B>(fetch: &Fetch, response: Response<CacheBody<B>>) -> Response
     parts.headers = not_modified_fields(&parts.headers);
     parts.status = StatusCode::NOT_MODIFIED;
     Response::from_parts(parts, CacheBody::default())
-}
-
-/// Runs the handler in a task of its own.
-fn launch<S, R, B>(
-    fetch: &Fetch,
-    leader: FlightLeader,
-    mut service: S,
-    mut request: Request<R>,
-) -> oneshot::Receiver<Run<B, S::Error>>
-where
-    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
-    R: Send + 'static,
-    B: Fillable,
-{
-    let kept = fetch.kept.clone();
-    let core = Arc::clone(&kept.shared.core);
-    let candidates = candidates(fetch);
-    let asks = question(&mut request, &candidates);
-    take_off(&core, request.extensions_mut());
-    let reason = fetch.reason;
-    let (sender, receiver) = oneshot::channel();
-    core.spawn(async move {
-        let run = CatchPanic::new(kept.reading(async move {
-            poll_fn(|context| service.poll_ready(context)).await?;
-            service.call(request).await
-        }));
-        let mut run = std::pin::pin!(run);
-        let ended = match timeout(FILL_LIMIT, run.as_mut()).await {
-            Ok(ended) => ended,
-            Err(_) => {
-                leader.leave_table();
-                run.await
-            }
-        };
-        let landing = Arrival {
-            kept: &kept,
-            candidates: &candidates,
-            asks,
-            reason,
-            leader,
-        };
-        // Nobody may be waiting: a client that left, or a refresh.
-        drop(sender.send(landing.arrive(ended)));
-    });
-    receiver
 }
 
 /// Runs the handler for one request alone; the answer may still be stored.

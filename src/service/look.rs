@@ -44,7 +44,7 @@ pub(crate) enum Looked {
 }
 
 /// A request that needs its handler.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Fetch {
     pub(crate) kept: Kept,
     /// Under which flights of it are joined: the key, with the variant where that is known.

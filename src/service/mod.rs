@@ -15,6 +15,7 @@
 //! | Who runs the handler, and who waits? | `fill`, `follow` |
 //! | What does a run bring? | `arrive`, `pump` |
 //! | What if it brings nothing? | `fallback` |
+//! | What does the second tier have? | `second` |
 //! | Which values did the handler read? | `gathered` |
 //! | Does a request come from the flight of an outer layer? | `nested` |
 //! | What does a mutating request invalidate, and when? | `mutation` |
@@ -32,11 +33,13 @@ mod gathered;
 mod judge;
 mod kept;
 mod known;
+mod launch;
 mod look;
 mod mutation;
 mod nested;
 mod plan;
 mod pump;
+mod second;
 mod settings;
 mod status;
 mod swr;

@@ -16,7 +16,7 @@ use super::{
     cache::CacheBody,
     judge::{Judged, judge},
     kept::Kept,
-    status,
+    second, status,
 };
 use crate::{
     clock::Stopwatch,
@@ -30,6 +30,7 @@ use crate::{
     observe::{Event, RouteState},
     policy::Compress,
     semantics::{cache_status::Forward, fields},
+    store::Whence,
 };
 
 /// How long a handler run is waited for, and how long its body may take: then its key is free for
@@ -186,6 +187,7 @@ pub(crate) fn begin<B: Fillable>(
         length,
         stored,
         reserved: 0,
+        whence: second::whence(kept),
         state: Arc::clone(kept.matched.state(core)),
         began: kept.began,
     };
@@ -214,6 +216,8 @@ struct Pump {
     stored: bool,
     /// What it has taken of the room that all fills share.
     reserved: u64,
+    /// Where the request went, if there is a second tier.
+    whence: Option<Whence>,
     state: Arc<RouteState>,
     began: Stopwatch,
 }
@@ -333,27 +337,42 @@ impl Pump {
             body,
             trailers: trailers.clone(),
         });
-        self.store(&entry);
+        let whence = self.store(&entry);
+        if !later {
+            second::put(&self.core, &self.primary, &entry, whence.cloned());
+        }
         waiting.land(Landing::Landed(entry));
         if later && self.stored {
-            self.repack(bytes, wish, trailers).await;
+            self.repack(bytes, wish, trailers, whence).await;
         }
     }
 
-    /// Stores the entry unless it is void already: then it would only push a valid one out.
-    fn store(&self, entry: &Arc<Entry>) {
+    /// Stores the entry unless it is void already: then it would only push a valid one out. Returns
+    /// where its request went if it is to go to the second tier, in its last form.
+    fn store(&self, entry: &Arc<Entry>) -> Option<&Whence> {
         if !self.stored {
-            return;
+            return None;
         }
         if self.core.is_dead(&entry.seal) {
             self.core.counters.note(Event::Fenced);
-        } else if self.core.store.insert(&self.primary, Arc::clone(entry)) {
+            return None;
+        }
+        let whence = self.whence.as_ref();
+        let whence = whence.filter(|_| second::has_room(&self.core, &self.primary, &self.head));
+        if self.core.store.insert(&self.primary, Arc::clone(entry)) {
             self.core.counters.note(Event::Stored);
         }
+        whence
     }
 
     /// Puts the packed form in the place of the plain one, if that is still the one stored.
-    async fn repack(&self, bytes: bytes::Bytes, wish: Coding, trailers: Option<Box<HeaderMap>>) {
+    async fn repack(
+        &self,
+        bytes: bytes::Bytes,
+        wish: Coding,
+        trailers: Option<Box<HeaderMap>>,
+        whence: Option<&Whence>,
+    ) {
         let Ok(_turn) = self.core.packers.acquire().await else {
             return;
         };
@@ -370,7 +389,9 @@ impl Pump {
                 body,
                 trailers,
             };
-            self.core.store.insert(&self.primary, Arc::new(entry));
+            let entry = Arc::new(entry);
+            self.core.store.insert(&self.primary, Arc::clone(&entry));
+            second::put(&self.core, &self.primary, &entry, whence.cloned());
         }
     }
 }

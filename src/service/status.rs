@@ -16,9 +16,17 @@ use crate::{
 /// The tier that answers in process, as the detail of a hit.
 const MEMORY: &str = "MEMORY";
 
+/// The tier that nodes share.
+const SECOND: &str = "REDIS";
+
 /// Returns the member of an answer out of the store.
 pub(crate) fn hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
     member(core, Handling::Hit, Some(ttl), Some(MEMORY))
+}
+
+/// Returns the member of an answer out of the second tier.
+pub(crate) fn second_hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
+    member(core, Handling::Hit, Some(ttl), Some(SECOND))
 }
 
 /// Returns the member of an answer that the handler gave.

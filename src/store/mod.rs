@@ -18,25 +18,33 @@ mod memory;
 mod memory;
 #[cfg(feature = "write-behind")]
 pub(crate) mod queue;
+#[cfg(not(feature = "redis"))]
+#[path = "alone.rs"]
+pub(crate) mod redis;
 #[cfg(feature = "redis")]
 #[expect(
     dead_code,
     unused_imports,
-    reason = "no look-up asks the second tier yet"
+    reason = "no application can ask for the second tier yet"
 )]
 pub(crate) mod redis;
+mod second;
 #[cfg(feature = "memory")]
 mod slot;
 #[cfg(feature = "data")]
 pub(crate) mod structures;
-#[cfg(any(feature = "memory", feature = "redis"))]
 mod variants;
 
 use std::sync::Arc;
 
 use http::HeaderName;
 
-pub(crate) use self::memory::Memory;
+pub(crate) use self::{
+    memory::Memory,
+    redis::SecondTier,
+    second::{Wanted, Whence},
+    variants::MOST_VARIANTS,
+};
 use crate::entry::Entry;
 
 /// What is stored for a request.

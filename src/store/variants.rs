@@ -13,7 +13,7 @@ use crate::{
 
 /// How many variants a URL may have. Fields with a few values give few; above it the field is one
 /// that tells users apart, and the oldest make room for the newest.
-pub(super) const MOST_VARIANTS: usize = 16;
+pub(crate) const MOST_VARIANTS: usize = 16;
 
 /// What the keys of variants begin with. A primary key begins with the version of its format, which
 /// is not that high.

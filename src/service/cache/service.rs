@@ -24,6 +24,7 @@ use crate::{
         mutation::mutate,
         plan::Standing,
         pump::Fillable,
+        second,
         settings::{Matched, Shared},
         status,
     },
@@ -293,6 +294,9 @@ impl<S> Cache<S> {
         }
         if *request.method() == Method::HEAD {
             // What a HEAD brings has no body: it never leads, and nobody follows it.
+            if self.shared.core.second.is_some() && self.shared.core.has_background() {
+                return ResponseFuture::slow(head(wanted, self.inner.clone(), request));
+            }
             let core = &self.shared.core;
             core.answered(&answered(core, matched, Outcome::Miss, &request), None);
             return self.pass(request, After::Compare(wanted));
@@ -313,6 +317,25 @@ fn answered<'a, R>(
         method: request.method(),
         uri: original_uri(request),
     }
+}
+
+/// Answers a HEAD out of the second tier, else by the handler.
+async fn head<S, R, B>(
+    mut wanted: Box<Fetch>,
+    mut service: S,
+    request: Request<R>,
+) -> Result<Response<CacheBody<B>>, S::Error>
+where
+    S: Service<Request<R>, Response = Response<B>>,
+    B: Fillable,
+{
+    if let Some(response) = second::answer_head(&mut wanted).await {
+        return Ok(response);
+    }
+    wanted.kept.answered(Outcome::Miss);
+    std::future::poll_fn(|context| service.poll_ready(context)).await?;
+    let response = service.call(request).await?;
+    Ok(super::future::finish(response, After::Compare(wanted)))
 }
 
 /// Asks the policy to whom the request belongs.

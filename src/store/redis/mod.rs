@@ -20,7 +20,7 @@ mod settings;
 mod source;
 mod tally;
 #[cfg(test)]
-pub(in crate::store) mod tests;
+pub(crate) mod tests;
 mod tier;
 
 pub(crate) use self::{
@@ -28,8 +28,7 @@ pub(crate) use self::{
     connections::{Connections, Health, Unavailable},
     dedicated::{Dedicated, Mailbox},
     layout::Layout,
-    queue::Whence,
     script::Script,
     settings::Settings,
-    tier::{SecondTier, Wanted, Writer},
+    tier::{SecondTier, Writer},
 };

@@ -10,7 +10,6 @@ use std::sync::{
     atomic::{AtomicU64, Ordering},
 };
 
-use http::Uri;
 use redis::{Cmd, Pipeline, RedisWrite, ToRedisArgs, Value};
 use tokio::sync::{mpsc, oneshot};
 
@@ -22,7 +21,7 @@ use crate::{
     },
     key::Key,
     policy::{Target, TargetId},
-    store::variants::variant_key,
+    store::{second::Whence, variants::variant_key},
 };
 
 /// How many writes may wait.
@@ -39,15 +38,6 @@ const BYTES_PER_PIPELINE: usize = 1 << 20;
 
 /// The longest time that a key stays, in milliseconds: a year, for entries that never end.
 const LONGEST: u64 = 365 * 24 * 60 * 60 * 1000;
-
-/// Where the request of an entry went.
-#[derive(Clone, Debug)]
-pub(crate) struct Whence {
-    pub(crate) authority: Box<str>,
-    pub(crate) uri: Uri,
-    /// The route pattern that it was declared under.
-    pub(crate) route: Option<Arc<str>>,
-}
 
 impl Whence {
     fn origin(&self) -> Origin<'_> {

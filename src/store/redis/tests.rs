@@ -2,7 +2,7 @@
 
 mod entries;
 mod registry;
-pub(in crate::store) mod server;
+pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 

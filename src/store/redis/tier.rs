@@ -9,16 +9,16 @@ use tokio::time::Instant;
 use super::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
-    queue::{Job, Queue, Waiting, Whence, queue, variant_name},
+    queue::{Job, Queue, Waiting, queue, variant_name},
     reading::{Read, Reader},
     tally::Tally,
 };
 use crate::{
-    clock::Timestamp,
     entry::{Entry, Variation},
     key::Key,
     observe::RedisStatistics,
     semantics::vary::selecting,
+    store::second::{Wanted, Whence},
 };
 
 /// Responses that all nodes of a namespace share. Cheap to clone; all clones are one.
@@ -34,21 +34,6 @@ pub(super) struct Inner {
     queue: Queue,
     /// The longest body that is accepted, in bytes.
     max_body: u64,
-}
-
-/// What is looked for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wanted<'a> {
-    /// The full key of the URL.
-    pub(crate) primary: &'a Key,
-    /// The request that is to be answered.
-    pub(crate) request: &'a HeaderMap,
-    /// The fields that the responses of the URL vary on, if the first tier knows: that saves a
-    /// round trip.
-    pub(crate) names: Option<&'a [HeaderName]>,
-    /// The local position of the fence now, before anything is asked.
-    pub(crate) local: u64,
-    pub(crate) now: Timestamp,
 }
 
 /// What empties the queue of writes.
@@ -120,6 +105,21 @@ impl SecondTier {
         };
         if self.inner.connections.state() == State::Open || !self.inner.queue.push(job) {
             self.inner.tally.dropped.add(1);
+        }
+    }
+
+    /// Has the response of a URL removed, behind the answer: what the handler says now takes its
+    /// place and may not be stored. `variant` names the fields and the selecting values of the one.
+    pub(crate) fn remove(&self, primary: &Key, variant: Option<(&[HeaderName], &[u8])>) {
+        let layout = self.inner.connections.layout();
+        self.inner.queue.push(Job::Remove(layout.entry(primary)));
+        if let Some((names, selecting)) = variant {
+            let variation = Variation {
+                names: names.into(),
+                selecting: selecting.into(),
+            };
+            let name = variant_name(layout, primary, &variation);
+            self.inner.queue.push(Job::Remove(name));
         }
     }
 

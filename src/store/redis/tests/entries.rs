@@ -13,6 +13,7 @@ use crate::{
     },
     key::Key,
     policy::{Target, TargetId},
+    store::{Wanted, Whence},
 };
 
 const EPOCH: u64 = 7;

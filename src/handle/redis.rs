@@ -1,0 +1,116 @@
+//! The settings of a second tier in Redis.
+
+use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+
+use super::Core;
+use crate::{
+    clock::Clock,
+    error::Error,
+    store::{
+        SecondTier,
+        redis::{Connections, Layout, Settings, Writer},
+    },
+};
+
+/// A second tier in Redis 6 or newer, or Valkey, that all nodes of a namespace share.
+///
+/// An address alone will do wherever this is asked for.
+///
+/// No request ever waits for Redis longer than [`budget`](Self::budget), and when Redis has failed a
+/// few times in a row none waits at all until a probe in the background has had an answer.
+#[derive(Clone)]
+#[must_use]
+pub struct Redis {
+    url: String,
+    settings: Settings,
+}
+
+impl Redis {
+    /// Returns the second tier at `url`: `redis://[user:password@]host[:port][/database]`,
+    /// `rediss://` for TLS, or `unix:///path`.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            settings: Settings::default(),
+        }
+    }
+
+    /// Sets how long one request may wait for Redis in all. Default: 25 ms.
+    ///
+    /// Where nothing came in time, the handler runs. A request that can be answered out of this
+    /// process's memory never waits.
+    pub fn budget(mut self, budget: Duration) -> Self {
+        self.settings.request_budget = budget;
+        self
+    }
+
+    /// Sets how long work that no request waits for may take, such as a write. Default: 250 ms.
+    pub fn background_budget(mut self, budget: Duration) -> Self {
+        self.settings.background_budget = budget;
+        self
+    }
+
+    /// Sets how long the making of a connection may take. Default: 250 ms.
+    pub fn connect_limit(mut self, limit: Duration) -> Self {
+        self.settings.connect_limit = limit;
+        self
+    }
+
+    /// Sets how many connections the requests of this process share. Default: 2.
+    ///
+    /// Each carries the questions of many requests at a time; more than four are of no use. Writes,
+    /// and what is heard of other nodes, have connections of their own.
+    pub fn lanes(mut self, lanes: NonZeroU32) -> Self {
+        self.settings.lanes = lanes.get();
+        self
+    }
+
+    /// Sets the largest response in bytes, as it is written, that goes there. Default: 1 MiB.
+    ///
+    /// Small responses wait behind large ones on the same connection.
+    pub fn max_entry(mut self, bytes: u64) -> Self {
+        self.settings.largest_entry = bytes;
+        self
+    }
+
+    /// Returns the tier, and what writes to it.
+    pub(super) fn tier(
+        &self,
+        namespace: &str,
+        clock: &Arc<dyn Clock>,
+        max_body: u64,
+    ) -> Result<(SecondTier, Writer), Error> {
+        let layout = Layout::new(namespace);
+        let clock = Arc::clone(clock);
+        let connections = Connections::new(&self.url, layout, self.settings, clock)?;
+        Ok(SecondTier::new(connections, max_body))
+    }
+}
+
+impl From<&str> for Redis {
+    fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<String> for Redis {
+    fn from(url: String) -> Self {
+        Self::new(url)
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the address: it may hold a password.
+        f.debug_struct("Redis")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Starts writing what `core` puts into its second tier. Ends with it.
+pub(super) fn start(core: &Arc<Core>, writer: Writer) {
+    let core = Arc::downgrade(core);
+    let may_leave = move |entry: &_| core.upgrade().is_some_and(|core| core.may_leave(entry));
+    tokio::spawn(writer.run(may_leave));
+}

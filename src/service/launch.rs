@@ -1,0 +1,188 @@
+//! Runs the handler in a task of its own, if the second tier does not have the answer.
+
+use std::{any::Any, future::poll_fn, sync::Arc};
+
+use http::{Request, Response};
+use tokio::{sync::oneshot, time::timeout};
+use tower_service::Service;
+
+use super::{
+    arrive::{Arrival, candidates, question},
+    cache::CacheBody,
+    kept::Kept,
+    look::Fetch,
+    nested::take_off,
+    plan::Standing,
+    pump::{FILL_LIMIT, Fillable, FlightLeader},
+    second::{self, Second},
+};
+use crate::{
+    clock::Timestamp,
+    entry::Entry,
+    flight::{CatchPanic, Landing},
+    observe::Event,
+    semantics::cache_status::Forward,
+    store::SecondTier,
+};
+
+/// How a handler run ended, for the one who led it.
+pub(crate) enum Run<B, E> {
+    Response(Response<CacheBody<B>>),
+    /// None was needed: the second tier had the answer.
+    Found(Arc<Entry>, Standing),
+    /// It confirmed what is stored.
+    Confirmed(Arc<Entry>),
+    Error(E),
+    Panicked(Box<dyn Any + Send>),
+}
+
+/// What the one who led is told.
+pub(crate) struct Ended<B, E> {
+    pub(crate) run: Run<B, E>,
+    /// What the second tier had to stand in for the run, and when it was soft-purged.
+    pub(crate) stale: Option<(Arc<Entry>, Option<Timestamp>)>,
+}
+
+/// What a run is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Somebody waits for the answer.
+    Answer,
+    /// The answer has been given out of the first tier.
+    Refresh,
+}
+
+/// Runs the handler in a task of its own.
+pub(crate) fn launch<S, R, B>(
+    fetch: &Fetch,
+    leader: FlightLeader,
+    mut service: S,
+    mut request: Request<R>,
+    purpose: Purpose,
+) -> oneshot::Receiver<Ended<B, S::Error>>
+where
+    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let core = Arc::clone(&fetch.kept.shared.core);
+    take_off(&core, request.extensions_mut());
+    let (sender, receiver) = oneshot::channel();
+    let flying = Flying {
+        kept: fetch.kept.clone(),
+        candidates: candidates(fetch),
+        reason: fetch.reason,
+        leader,
+        stale: None,
+        sender: Some(sender),
+    };
+    let second = core.second.as_ref();
+    let second = second.map(|tier| (tier.clone(), Box::new(fetch.clone())));
+    core.spawn(async move {
+        let mut flying = flying;
+        if let Some((tier, fetch)) = second {
+            let Some(still) = flying.ask(&tier, fetch, purpose).await else {
+                return;
+            };
+            flying = still;
+        }
+        let asks = question(&mut request, &flying.candidates);
+        let run = CatchPanic::new(flying.kept.reading(async move {
+            poll_fn(|context| service.poll_ready(context)).await?;
+            service.call(request).await
+        }));
+        let mut run = std::pin::pin!(run);
+        let ended = match timeout(FILL_LIMIT, run.as_mut()).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                flying.leader.leave_table();
+                run.await
+            }
+        };
+        flying.arrive(asks, ended);
+    });
+    receiver
+}
+
+/// A run, and all who are to be told of it.
+struct Flying<B, E> {
+    kept: Kept,
+    /// What the handler may be asked to confirm.
+    candidates: Vec<Arc<Entry>>,
+    reason: Forward,
+    leader: FlightLeader,
+    stale: Option<(Arc<Entry>, Option<Timestamp>)>,
+    /// Who led; none once he has his answer.
+    sender: Option<oneshot::Sender<Ended<B, E>>>,
+}
+
+impl<B: Fillable, E> Flying<B, E> {
+    /// Asks the second tier. None if that was the answer, and no handler has to run.
+    async fn ask(
+        mut self,
+        tier: &SecondTier,
+        mut fetch: Box<Fetch>,
+        purpose: Purpose,
+    ) -> Option<Self> {
+        match second::ask(tier, &fetch).await {
+            Second::Nothing => {}
+            Second::Stale(entry, soft_at) => {
+                self.candidates.insert(0, Arc::clone(&entry));
+                self.stale = Some((entry, soft_at));
+            }
+            Second::ServeAndRefresh(entry, _) if purpose == Purpose::Refresh => {
+                self.candidates.insert(0, entry);
+            }
+            Second::Serve(entry, standing) => {
+                self.leader.land(Landing::Landed(Arc::clone(&entry)));
+                tell(&mut self.sender, Run::Found(entry, standing), None);
+                return None;
+            }
+            Second::ServeAndRefresh(entry, standing) => {
+                self.leader.land(Landing::Landed(Arc::clone(&entry)));
+                tell(
+                    &mut self.sender,
+                    Run::Found(Arc::clone(&entry), standing),
+                    None,
+                );
+                // The run that is to come is another flight: nobody has to wait for it.
+                fetch.kept.restart();
+                let core = &fetch.kept.shared.core;
+                self.leader = core.flights.lead(
+                    &fetch.flight,
+                    |flight| core.is_current(&flight.seal),
+                    || fetch.kept.seal(),
+                )?;
+                core.counters.note(Event::Refreshed);
+                self.candidates.insert(0, entry);
+                self.kept = fetch.kept;
+            }
+        }
+        Some(self)
+    }
+
+    fn arrive(mut self, asks: bool, ended: Result<Result<Response<B>, E>, Box<dyn Any + Send>>) {
+        let landing = Arrival {
+            kept: &self.kept,
+            candidates: &self.candidates,
+            asks,
+            reason: self.reason,
+            leader: self.leader,
+        };
+        let run = landing.arrive(ended);
+        tell(&mut self.sender, run, self.stale);
+    }
+}
+
+/// Tells the one who led. He may not be waiting: a client that left, or a refresh.
+fn tell<B, E>(
+    sender: &mut Option<oneshot::Sender<Ended<B, E>>>,
+    run: Run<B, E>,
+    stale: Option<(Arc<Entry>, Option<Timestamp>)>,
+) {
+    if let Some(sender) = sender.take() {
+        drop(sender.send(Ended { run, stale }));
+    }
+}

@@ -1,0 +1,191 @@
+//! What does the second tier have for a request that the first one could not answer?
+//!
+//! Only who leads a flight asks, so that all who wait for one answer share one round trip; and only
+//! where a handler would run otherwise, so that what the first tier answers never comes here. What
+//! is found goes into the first tier, with what is left of its lifetime and the seal that it was
+//! filled with.
+//!
+//! | found | |
+//! | --- | --- |
+//! | good for the request | it is the answer, and nobody runs |
+//! | good, and to be made new | it is the answer, and the handler runs for the next ones |
+//! | stale | the handler runs, is asked to confirm it, and may fail |
+//! | void, damaged, nothing, no word in time | the handler runs |
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Response};
+
+use super::{
+    cache::CacheBody,
+    fallback::serve,
+    kept::Kept,
+    look::Fetch,
+    plan::{Question, Standing, Step, Stored, plan},
+    status,
+};
+use crate::{
+    clock::Timestamp,
+    entry::{Entry, Head},
+    fence::Verdict,
+    handle::Core,
+    key::Key,
+    observe::{Event, Outcome},
+    semantics::vary::selecting,
+    store::{Found, MOST_VARIANTS, SecondTier, Wanted, Whence},
+};
+
+/// What was found.
+pub(crate) enum Second {
+    Nothing,
+    /// To be confirmed, or to stand in; with the moment of a soft purge.
+    Stale(Arc<Entry>, Option<Timestamp>),
+    /// The answer.
+    Serve(Arc<Entry>, Standing),
+    /// The answer, for now.
+    ServeAndRefresh(Arc<Entry>, Standing),
+}
+
+/// Asks the second tier for what would answer `fetch`.
+pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
+    let kept = &fetch.kept;
+    let core = &kept.shared.core;
+    let mut scratch = Vec::new();
+    let known = match core.store.find(&kept.key, &kept.headers, &mut scratch) {
+        Found::OtherVariants(names) => Some(names),
+        Found::Hit(entry) => entry.variation.as_ref().map(|own| Arc::clone(&own.names)),
+        Found::Miss => None,
+    };
+    let wanted = Wanted {
+        primary: &kept.key,
+        request: &kept.headers,
+        names: known.as_deref(),
+        // Taken when the flight began, which is before Redis is asked.
+        local: kept.position.local,
+        now: core.clock.now(),
+    };
+    match tier.find(wanted).await {
+        Some(entry) => judge(fetch, Arc::new(entry)),
+        None => Second::Nothing,
+    }
+}
+
+fn judge(fetch: &Fetch, entry: Arc<Entry>) -> Second {
+    let kept = &fetch.kept;
+    let core = &kept.shared.core;
+    let soft_at = match core.judge_second(&entry.seal) {
+        Verdict::Valid => None,
+        Verdict::Soft(at) => Some(at),
+        Verdict::Dead(_) => {
+            core.counters.note(Event::Fenced);
+            return Second::Nothing;
+        }
+    };
+    let is_older = |own: &Arc<Entry>| entry.life.received <= own.life.received;
+    if fetch.stale.as_ref().is_some_and(is_older) {
+        return Second::Nothing;
+    }
+    let now = core.clock.now();
+    let stored = Stored {
+        life: entry.life,
+        flags: entry.reuse,
+        soft_at,
+        may_retry: entry.may_retry(now),
+    };
+    let question = Question {
+        stored: Some(stored),
+        ..fetch.question(now)
+    };
+    core.store.insert(&kept.key, Arc::clone(&entry));
+    match plan(&question) {
+        Step::Serve(standing) => Second::Serve(entry, standing),
+        Step::ServeAndRefresh(standing) => Second::ServeAndRefresh(entry, standing),
+        Step::Revalidate(_) | Step::Fetch => Second::Stale(entry, soft_at),
+        Step::Bypass(_) | Step::OnlyIfCachedMiss => Second::Nothing,
+    }
+}
+
+/// Makes the answer of what was found. None if the stored bytes turned out to be damaged.
+pub(crate) fn found<B>(
+    fetch: &Fetch,
+    entry: &Arc<Entry>,
+    standing: Standing,
+) -> Option<Response<CacheBody<B>>> {
+    let core = &fetch.kept.shared.core;
+    let member = status::second_hit(core, entry.life.ttl(core.clock.now()));
+    let response = serve(fetch, entry, member)?;
+    fetch.kept.answered(match standing {
+        Standing::Fresh => Outcome::Hit,
+        Standing::Stale => Outcome::Stale,
+    });
+    Some(response)
+}
+
+/// Answers a HEAD, which neither leads nor refreshes, if the second tier has the answer. What is
+/// there to be confirmed is remembered in `fetch`.
+pub(crate) async fn answer_head<B>(fetch: &mut Fetch) -> Option<Response<CacheBody<B>>> {
+    fetch.kept.restart();
+    let core = Arc::clone(&fetch.kept.shared.core);
+    match ask(core.second.as_ref()?, fetch).await {
+        Second::Serve(entry, standing) | Second::ServeAndRefresh(entry, standing) => {
+            found(fetch, &entry, standing)
+        }
+        Second::Stale(entry, soft_at) => {
+            (fetch.stale, fetch.soft_at) = (Some(entry), soft_at);
+            None
+        }
+        Second::Nothing => None,
+    }
+}
+
+/// Returns where the request went, for an entry that may be sent to a second tier; none if there is
+/// no such tier.
+pub(crate) fn whence(kept: &Kept) -> Option<Whence> {
+    kept.shared.core.second.as_ref()?;
+    let route = kept.matched.pattern();
+    Some(Whence {
+        authority: kept.authority.clone(),
+        uri: kept.uri.clone(),
+        route: route.map(|pattern| Arc::clone(pattern.text())),
+    })
+}
+
+/// Returns whether a response may join those of its URL in the second tier. Where a field tells users
+/// apart, the newest variants would fill it.
+pub(crate) fn has_room(core: &Core, primary: &Key, head: &Head) -> bool {
+    if head.variation.is_none() {
+        return true;
+    }
+    let others = core.store.candidates(primary);
+    others.len() < MOST_VARIANTS || others.iter().any(|other| other.variation == head.variation)
+}
+
+/// Sends what was stored in the first tier to the second one, behind the response.
+pub(crate) fn put(core: &Core, primary: &Key, entry: &Arc<Entry>, whence: Option<Whence>) {
+    if let (Some(second), Some(whence)) = (&core.second, whence) {
+        second.put(primary, entry, whence);
+    }
+}
+
+/// Removes what is stored for a request: the handler has said something else, which is not stored.
+pub(crate) fn remove(kept: &Kept) {
+    let core = &kept.shared.core;
+    if let Some(second) = &core.second {
+        let known = core.store.candidates(&kept.key);
+        let known = known.iter().find_map(|entry| entry.variation.as_ref());
+        let selected = known.map(|known| (&*known.names, selected(&known.names, &kept.headers)));
+        let variant = selected.as_ref().map(|(names, values)| (*names, &**values));
+        second.remove(&kept.key, variant);
+    }
+    core.store.remove(&kept.key);
+}
+
+fn selected(names: &[http::HeaderName], request: &HeaderMap) -> Vec<u8> {
+    let mut values = Vec::new();
+    selecting(names, request, &mut values);
+    values
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "memory", feature = "redis"))]
+mod tests;

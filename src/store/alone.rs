@@ -1,0 +1,42 @@
+//! The second tier of a build without one: there is none, behind the face of one.
+
+use std::sync::Arc;
+
+use http::HeaderName;
+
+use super::second::{Wanted, Whence};
+use crate::{entry::Entry, key::Key, observe::RedisStatistics};
+
+/// Nobody has one.
+#[derive(Clone, Debug)]
+pub(crate) enum SecondTier {}
+
+impl SecondTier {
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn find(&self, _: Wanted<'_>) -> Option<Entry> {
+        match *self {}
+    }
+
+    pub(crate) fn put(&self, _: &Key, _: &Arc<Entry>, _: Whence) {
+        match *self {}
+    }
+
+    pub(crate) fn remove(&self, _: &Key, _: Option<(&[HeaderName], &[u8])>) {
+        match *self {}
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn flush(&self) {
+        match *self {}
+    }
+
+    pub(crate) fn statistics(&self) -> RedisStatistics {
+        match *self {}
+    }
+}

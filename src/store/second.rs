@@ -1,0 +1,31 @@
+//! What a second tier is asked for, and what it is given.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, Uri};
+
+use crate::{clock::Timestamp, key::Key};
+
+/// What is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wanted<'a> {
+    /// The full key of the URL.
+    pub(crate) primary: &'a Key,
+    /// The request that is to be answered.
+    pub(crate) request: &'a HeaderMap,
+    /// The fields that the responses of the URL vary on, if the first tier knows: that saves a
+    /// round trip.
+    pub(crate) names: Option<&'a [HeaderName]>,
+    /// The local position of the fence now, before anything is asked.
+    pub(crate) local: u64,
+    pub(crate) now: Timestamp,
+}
+
+/// Where the request of an entry went.
+#[derive(Clone, Debug)]
+pub(crate) struct Whence {
+    pub(crate) authority: Box<str>,
+    pub(crate) uri: Uri,
+    /// The route pattern that it was declared under.
+    pub(crate) route: Option<Arc<str>>,
+}
