@@ -133,6 +133,9 @@ pub mod _docs {
     pub mod admin {}
     #[doc = include_str!("docs/conformance.md")]
     pub mod conformance {}
+    #[cfg(feature = "data")]
+    #[doc = include_str!("docs/patterns.md")]
+    pub mod patterns {}
     #[doc = include_str!("docs/security.md")]
     pub mod security {}
 }

@@ -187,6 +187,7 @@ where
         for id in ids {
             let made = Made {
                 value: loaded.get(&id).cloned(),
+                version: None,
                 said: super::loading::Said::default(),
                 gathered: gathered.clone(),
             };

@@ -23,6 +23,9 @@ pub enum Encoding {
 const JSON: u8 = b'j';
 const POSTCARD: u8 = b'p';
 
+/// Stands before the version of a row, in eight bytes, and then the value.
+const VERSIONED: u8 = b'v';
+
 impl Encoding {
     /// Returns `value` as bytes, the first of which tells the encoding.
     ///
@@ -43,6 +46,21 @@ impl Encoding {
     }
 }
 
+/// Returns the bytes of a value with the version of its row before them.
+pub(super) fn versioned(version: u64, value: &[u8]) -> Bytes {
+    [&[VERSIONED], &version.to_le_bytes()[..], value]
+        .concat()
+        .into()
+}
+
+/// Returns the version of the row that stands before a value, if one does.
+pub(super) fn version(bytes: &[u8]) -> Option<u64> {
+    match bytes.split_first() {
+        Some((&VERSIONED, rest)) => rest.first_chunk().copied().map(u64::from_le_bytes),
+        _ => None,
+    }
+}
+
 /// Reads what one of the encodings wrote.
 ///
 /// # Errors
@@ -50,6 +68,10 @@ impl Encoding {
 /// Fails if it is not of this type, or of an encoding that is not known.
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     match bytes.split_first() {
+        Some((&VERSIONED, rest)) => match rest.split_first_chunk::<8>() {
+            Some((_, value)) if value.first() != Some(&VERSIONED) => decode(value),
+            _ => Err(broken("cut off")),
+        },
         Some((&JSON, bytes)) => serde_json::from_slice(bytes).map_err(broken),
         Some((&POSTCARD, bytes)) => postcard::from_bytes(bytes).map_err(broken),
         _ => Err(broken("unknown encoding")),
@@ -79,6 +101,16 @@ mod tests {
                 value
             );
         }
+    }
+
+    #[test]
+    fn the_version_of_a_row_stands_before_its_value() {
+        let plain = Encoding::Json.encode(&7_u64).unwrap();
+        let bytes = versioned(41, &plain);
+        assert_eq!(decode::<u64>(&bytes).unwrap(), 7);
+        assert_eq!((version(&bytes), version(&plain)), (Some(41), None));
+        assert!(decode::<u64>(&versioned(1, &bytes)).is_err());
+        assert!(decode::<u64>(&bytes[..5]).is_err());
     }
 
     #[test]

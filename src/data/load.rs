@@ -345,6 +345,7 @@ where
         let gathered: Gathered = place.so_far();
         Ok(Made {
             value: value.map(Arc::new),
+            version: None,
             said: loading.said(),
             gathered,
         })

@@ -5,7 +5,11 @@ use std::{cell::RefCell, sync::Arc};
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Typed, encoding::decode, run::Made};
+use super::{
+    Typed,
+    encoding::{decode, version},
+    run::Made,
+};
 use crate::{
     clock::Timestamp,
     entry::{Entry, Position, compress::unpack},
@@ -188,6 +192,16 @@ where
             Stored::Spare(entry)
         } else {
             Stored::Nothing
+        }
+    }
+
+    /// Returns the version of the row of what is stored of a value and not void.
+    pub(super) fn stored_version(&self, id: &str) -> Option<u64> {
+        match self.stored(id) {
+            Stored::Fresh { entry, .. } | Stored::Stale(entry) | Stored::Spare(entry) => {
+                version(&unpack(&entry.body, self.core.max_body).ok()?)
+            }
+            Stored::Nothing => None,
         }
     }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Typed, loading::Said};
+use super::{Typed, encoding::versioned, loading::Said};
 use crate::{
     clock::Timestamp,
     entry::{
@@ -30,6 +30,8 @@ const SHORTEST_REFRESHED_AHEAD: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub(super) struct Made<T> {
     pub(super) value: Option<Arc<T>>,
+    /// The version of the row that it is of, where that is known.
+    pub(super) version: Option<u64>,
     pub(super) said: Said,
     pub(super) gathered: Gathered,
 }
@@ -38,6 +40,7 @@ impl<T> Made<T> {
     pub(super) fn of(value: Option<Arc<T>>) -> Self {
         Self {
             value,
+            version: None,
             said: Said::default(),
             gathered: Gathered::default(),
         }
@@ -76,7 +79,10 @@ where
         let bytes = match &made.value {
             None => Bytes::new(),
             Some(value) => match self.settings.encoding.encode(&**value) {
-                Ok(bytes) => bytes,
+                Ok(bytes) => match made.version {
+                    Some(version) => versioned(version, &bytes),
+                    None => bytes,
+                },
                 Err(_) => {
                     self.core.counters.note(Event::Declined);
                     return None;

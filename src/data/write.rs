@@ -115,13 +115,52 @@ where
         value: T,
         commit: impl Future<Output = Result<O, E>>,
     ) -> Result<Written<O>, E> {
+        self.write(id, value, None, commit).await
+    }
+
+    /// Does what [`write_through`](Self::write_through) does for a row that has a version which
+    /// grows with every write of it.
+    ///
+    /// The new value is stored only if, besides, what is stored is not of a later version: a write
+    /// that comes late to the cache does not take the place of one that was read from the truth
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the commit does.
+    pub async fn write_through_version<O, E>(
+        &self,
+        id: &str,
+        version: u64,
+        value: T,
+        commit: impl Future<Output = Result<O, E>>,
+    ) -> Result<Written<O>, E> {
+        self.write(id, value, Some(version), commit).await
+    }
+
+    async fn write<O, E>(
+        &self,
+        id: &str,
+        value: T,
+        version: Option<u64>,
+        commit: impl Future<Output = Result<O, E>>,
+    ) -> Result<Written<O>, E> {
         let [one, _] = self.own_tags(id);
         let purge = Purge::hard([Target::Tag(one)]);
         // Before the commit: whoever stamps from here on may have written after it.
         let before = Seal::new(self.core.position(), self.own_targets(id));
         let doubt = Doubt::about(&self.core, purge);
         let output = commit.await?;
-        let Some(position) = self.core.invalidate_if_current(&before, &doubt.purge.hard) else {
+        let is_latest = version.is_none_or(|version| {
+            let stored = self.stored_version(id);
+            stored.is_none_or(|stored| stored < version)
+        });
+        let position = if is_latest {
+            self.core.invalidate_if_current(&before, &doubt.purge.hard)
+        } else {
+            None
+        };
+        let Some(position) = position else {
             let ack = doubt.settle().await;
             return Ok(Written {
                 output,
@@ -130,7 +169,10 @@ where
             });
         };
         let ack = doubt.settled(Ack::Global);
-        let made = Made::of(Some(Arc::new(value)));
+        let made = Made {
+            version,
+            ..Made::of(Some(Arc::new(value)))
+        };
         let mut stored = false;
         if let Some(entry) = self.entry(id, &made, position, self.core.clock.now()) {
             Gathering::note(&*entry.tags, entry.life.received);

@@ -3,7 +3,7 @@
 //! | to keep | use |
 //! | --- | --- |
 //! | page views, stock, quotas | [`Counter`] |
-//! | the fields of one thing, each read and changed by itself | [`Hash`] |
+//! | the fields of one thing, each read and changed by itself | [`Hash`](struct@Hash) |
 //! | a leaderboard, bestsellers | [`Ranking`] |
 //! | who was there: unique visitors, who liked it | [`Set`] |
 //! | what happened last | [`CappedList`] |

@@ -82,3 +82,19 @@ async fn a_write_through_that_was_overtaken_by_an_invalidation_stores_nothing() 
         assert_eq!(values.get("7").await, None, "{tag}");
     }
 }
+
+#[tokio::test]
+async fn a_write_of_an_earlier_version_than_what_is_stored_stores_nothing() {
+    let (larder, _) = larder().await;
+    let values = larder.typed::<u64>("value");
+    let write = |version, value| {
+        let done = async { Ok::<_, io::Error>(()) };
+        values.write_through_version("7", version, value, done)
+    };
+    assert!(write(2, 20).await.unwrap().stored);
+    assert_eq!(values.get("7").await.as_deref(), Some(&20));
+    assert!(!write(1, 10).await.unwrap().stored);
+    assert_eq!(values.get("7").await, None);
+    assert!(write(3, 30).await.unwrap().stored);
+    assert_eq!(values.get("7").await.as_deref(), Some(&30));
+}
