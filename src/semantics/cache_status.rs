@@ -65,11 +65,13 @@ pub(crate) enum Handling {
 pub(crate) enum Forward {
     /// The cache was configured not to handle the request.
     Bypass,
+    /// Its method asks for that, whatever is stored.
+    Method,
     /// Nothing is stored for the URI.
     UriMiss,
     /// Something is stored for the URI, but not for these request fields.
     VaryMiss,
-    /// Nothing suitable is stored, and it is not known why.
+    /// What is stored for the URI is void.
     Miss,
     /// A fresh response was stored, but the request did not want it.
     Request,
@@ -82,6 +84,7 @@ impl Forward {
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Bypass => "bypass",
+            Self::Method => "method",
             Self::UriMiss => "uri-miss",
             Self::VaryMiss => "vary-miss",
             Self::Miss => "miss",

@@ -162,8 +162,13 @@ impl Judging<'_> {
         rules.statuses = policy.store_status.clone().unwrap_or_default();
         rules.set_cookie |= self.sets_allowed_cookies(headers);
         rules.identity_in_key = self.kept.identified;
+        // What a HEAD brings is judged only beside a stored GET.
+        let method = match &self.kept.method {
+            &Method::HEAD => &Method::GET,
+            method => method,
+        };
         refusal(&StoreQuestion {
-            method: &Method::GET,
+            method,
             target: &self.kept.uri,
             request: &RequestDirectives::of(&self.kept.headers),
             authorized: self.kept.facts.is_authorized(),

@@ -19,7 +19,7 @@ use crate::{
     semantics::{directives::Flag, no_vary_search::NoVarySearch},
 };
 
-/// The head of a GET request, the key it was looked up under, and where the fence stood then.
+/// The head of a request, the key it was looked up under, and where the fence stood then.
 #[derive(Clone, Debug)]
 pub(crate) struct Kept {
     pub(crate) shared: Arc<Shared>,
@@ -117,6 +117,20 @@ impl Kept {
             uri: &self.uri,
         };
         core.answered(&answered, Some(self.arrived));
+    }
+
+    /// Moves on to the position right after the one invalidation that the request itself has made.
+    /// `None` if there was any other since it came: what the handler has read before it may be void
+    /// then, and nobody could tell.
+    pub(crate) fn past_own_stamp(mut self: Box<Self>) -> Option<Box<Self>> {
+        let before = self.position;
+        self.position = self.shared.core.position();
+        let after = self.position;
+        let stamps = (
+            after.sequence.checked_sub(before.sequence)?,
+            after.local.checked_sub(before.local)?,
+        );
+        (after.epoch == before.epoch && matches!(stamps, (0, 1) | (1, 0))).then_some(self)
     }
 
     /// Takes the fence's position anew, for a handler run that begins now.

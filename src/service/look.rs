@@ -268,7 +268,7 @@ impl Looking<'_> {
                         Verdict::Soft(at) => (Some(entry), Some(at), Forward::Stale, names),
                         Verdict::Dead(_) => {
                             core.counters.note(Event::Fenced);
-                            (None, None, Forward::Stale, names)
+                            (None, None, Forward::Miss, names)
                         }
                     }
                 }
@@ -394,6 +394,46 @@ pub(crate) fn look_again(fetch: &Fetch) -> Option<(Arc<Entry>, Standing)> {
         Step::Serve(standing) | Step::ServeAndRefresh(standing) => Some((entry, standing)),
         _ => None,
     }
+}
+
+/// Keeps the head of a POST to a gateway, whose answer may be what a later GET asks for (RFC 9110
+/// §9.3.3). Not where a policy makes the handler see less of a GET than it sees of this request, or
+/// asks whose request it is.
+pub(crate) fn keep_post<B: 'static>(
+    shared: &Arc<Shared>,
+    request: &Request<B>,
+    now: Timestamp,
+) -> Option<Box<Kept>> {
+    if *request.method() != Method::POST
+        || shared.preset != Preset::Gateway
+        || !shared.core.has_background()
+    {
+        return None;
+    }
+    let (uri, headers) = (original_uri(request), request.headers());
+    let matched = shared.matched(request, uri.path());
+    let policy = &matched.policy;
+    let is_kept = matched.looked_up
+        && policy.no_store != Some(true)
+        && policy.query.is_none()
+        && policy.identity.is_none()
+        && !matched.state(&shared.core).is_paused()
+        && !is_long(uri)
+        && !too_wide(&policy.vary, headers);
+    let authority = authority(uri, headers).ok().filter(|_| is_kept)?;
+    let looking = Looking {
+        shared,
+        matched: &matched,
+        method: request.method(),
+        headers,
+        uri: Cow::Borrowed(uri),
+        facts: Facts::of(headers),
+        identity: None,
+        now,
+    };
+    let mut key = KeyBuffer::default();
+    let path = looking.write_key(&authority, &mut key);
+    Some(Box::new(looking.kept(&authority, &key, path)))
 }
 
 /// Returns the key of a request whose responses vary on the query as `variance` says: the key of

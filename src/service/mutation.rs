@@ -13,7 +13,9 @@ use tower_service::Service;
 
 use super::{
     cache::CacheBody,
-    kept::original_uri,
+    kept::{Kept, original_uri},
+    look::keep_post,
+    pump::{Fillable, keep_answer},
     settings::{Matched, Shared},
 };
 use crate::{
@@ -37,7 +39,10 @@ pub(crate) async fn mutate<S, R, B>(
 ) -> Result<Response<CacheBody<B>>, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
+    R: 'static,
+    B: Fillable,
 {
+    let mut posted = keep_post(&shared, &request, shared.core.clock.now());
     let collector = Invalidations::active();
     request.extensions_mut().insert(collector.clone());
     let mut pending = Pending::of(&shared, &request, collector);
@@ -51,7 +56,12 @@ where
     poll_fn(|context| service.poll_ready(context))
         .await
         .inspect_err(|_| pending.disarm())?;
-    match service.call(request).await {
+    let run = service.call(request);
+    let ended = match &posted {
+        Some(kept) => kept.reading(run).await,
+        None => run.await,
+    };
+    match ended {
         Ok(mut response) => {
             if may_have_changed(response.status(), shared.preset) {
                 pending.answered(&response);
@@ -60,7 +70,11 @@ where
                 pending.hold();
             }
             pending.disarm();
-            Ok(response.map(CacheBody::inner))
+            // Everything that was stored before is void from here on; the answer is newer than that.
+            Ok(match posted.take().and_then(Kept::past_own_stamp) {
+                Some(kept) => keep_answer(response, &kept),
+                None => response.map(CacheBody::inner),
+            })
         }
         Err(error) => {
             if shared.preset == Preset::Application {

@@ -148,6 +148,26 @@ pub(crate) fn tell_unkeyed(core: &Core, headers: &mut HeaderMap) {
     }
 }
 
+/// Stores the answer to a POST if it says that it is what a GET of the same URL would get.
+pub(crate) fn keep_answer<B: Fillable>(
+    response: Response<B>,
+    kept: &Kept,
+) -> Response<CacheBody<B>> {
+    if is_marked(&response, &kept.shared.core) {
+        return response.map(CacheBody::inner);
+    }
+    let (mut parts, body) = response.into_parts();
+    match judge(kept, &mut parts, body.size_hint().exact()) {
+        Judged::Store(head) => {
+            let response = Response::from_parts(parts, body);
+            begin(kept, head, response, Waiting::Nobody, Forward::Method)
+        }
+        Judged::Share(_) | Judged::Unkeyed | Judged::Decline(_) => {
+            Response::from_parts(parts, CacheBody::inner(body))
+        }
+    }
+}
+
 /// Starts bringing a response in, and returns it for the first reader.
 pub(crate) fn begin<B: Fillable>(
     kept: &Kept,

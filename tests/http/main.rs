@@ -16,6 +16,7 @@ mod failures;
 mod forms;
 mod layers;
 mod observing;
+mod posts;
 mod sharing;
 mod staleness;
 mod stampede;

@@ -64,6 +64,7 @@ fn a_hit_says_so_and_nothing_of_going_forward() {
 fn a_request_that_went_forward_says_why() {
     for (reason, word) in [
         (Forward::Bypass, "bypass"),
+        (Forward::Method, "method"),
         (Forward::UriMiss, "uri-miss"),
         (Forward::VaryMiss, "vary-miss"),
         (Forward::Miss, "miss"),
