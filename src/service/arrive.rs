@@ -90,9 +90,7 @@ impl Arrival<'_> {
     fn response<B: Fillable, E>(self, response: Response<B>) -> Run<B, E> {
         let core = &self.kept.shared.core;
         if is_marked(&response, core) {
-            if let Some(known) = &self.kept.matched.known {
-                known.leave_to_inner();
-            }
+            self.kept.leave_to_inner();
             self.leader.land(Landing::Declined);
             return Run::Response(response.map(CacheBody::inner));
         }

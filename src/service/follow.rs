@@ -47,8 +47,20 @@ pub(crate) async fn follow<B>(
 ) -> Followed<B> {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let deadline = soft_timeout(fetch).map_or(deadline, |soft| deadline.min(Instant::now() + soft));
     let complete = kept.facts.has_condition() || kept.facts.wants_range();
+    if let Some(soft) = soft_timeout(fetch).map(|soft| Instant::now() + soft)
+        && soft < deadline
+        && timeout_at(soft, follower.wait(complete)).await.is_err()
+    {
+        if let Some(stale) = stand_in(fetch) {
+            return Followed::Answer(stale);
+        }
+        // An invalidation has come in the meantime: what is stored is no help any more, and neither
+        // is what this run brings.
+        if !core.is_current(&follower.flight().seal) {
+            return Followed::Void;
+        }
+    }
     let Ok(landing) = timeout_at(deadline, follower.wait(complete)).await else {
         return stand_in(fetch).map_or(Followed::Late, Followed::Answer);
     };

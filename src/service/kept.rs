@@ -7,6 +7,7 @@ use http::{HeaderMap, Method, Request, Uri};
 use super::{
     facts::Facts,
     look::with_query,
+    pump::MARKED_FOR,
     settings::{Matched, Shared},
 };
 use crate::{
@@ -117,6 +118,20 @@ impl Kept {
             uri: &self.uri,
         };
         core.answered(&answered, Some(self.arrived));
+    }
+
+    /// Leaves the route to a layer of the same handle that is nearer to the handler; where there is no
+    /// pattern, this URL alone.
+    pub(crate) fn leave_to_inner(&self) {
+        let routes = &self.shared.known;
+        match &self.matched.known {
+            Some(known) if Arc::ptr_eq(known, routes.whole()) => {
+                let until = self.shared.core.clock.now().after(MARKED_FOR);
+                routes.leave_url(&self.key, until);
+            }
+            Some(known) => known.leave_to_inner(),
+            None => {}
+        }
     }
 
     /// Moves on to the position right after the one invalidation that the request itself has made.

@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -11,10 +11,12 @@ use std::{
 use arc_swap::ArcSwap;
 
 use crate::{
+    clock::Timestamp,
     key::Key,
     observe::{RouteState, RouteStates},
     policy::{Learned, Pattern},
     semantics::no_vary_search::NoVarySearch,
+    store::Markers,
 };
 
 /// How many patterns one layer remembers. An application has fewer; above it, routes without a
@@ -81,6 +83,8 @@ pub(crate) struct KnownRoutes {
     by_pattern: ArcSwap<HashMap<Box<str>, Arc<Known>>>,
     writer: Mutex<()>,
     variances: Mutex<Variances>,
+    /// The URLs without a pattern that inner layers cache; there is no table until there is one.
+    left: OnceLock<Markers>,
 }
 
 /// How responses vary on the query, by the key of their path.
@@ -100,6 +104,7 @@ impl KnownRoutes {
             by_pattern: ArcSwap::default(),
             writer: Mutex::new(()),
             variances: Mutex::default(),
+            left: OnceLock::new(),
         }
     }
 
@@ -124,6 +129,16 @@ impl KnownRoutes {
             all.bytes = path.len();
         }
         all.by_path.insert(path.clone(), variance);
+    }
+
+    /// Leaves a URL without a pattern to an inner layer, until `until`.
+    pub(crate) fn leave_url(&self, key: &[u8], until: Timestamp) {
+        self.left.get_or_init(Markers::new).set(key, until);
+    }
+
+    /// Says whether a URL without a pattern is left to an inner layer.
+    pub(crate) fn is_left(&self, key: &[u8], now: Timestamp) -> bool {
+        self.left.get().is_some_and(|left| left.is_set(key, now))
     }
 
     fn variances(&self) -> MutexGuard<'_, Variances> {

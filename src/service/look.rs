@@ -200,6 +200,9 @@ impl Looking<'_> {
     fn look(&self, authority: &str, scratch: &mut Scratch) -> Looked {
         let Scratch { key, bytes } = scratch;
         let path = self.write_key(authority, key);
+        if self.shared.known.is_left(key.as_bytes(), self.now) {
+            return Looked::Pass;
+        }
         let kept = || self.kept(authority, key, path.clone());
         let is_head = *self.method == Method::HEAD;
         if !self.matched.looked_up {

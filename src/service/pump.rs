@@ -102,9 +102,7 @@ pub(crate) fn learn<B: Fillable>(
 ) -> Response<CacheBody<B>> {
     let core = &kept.shared.core;
     if is_marked(&response, core) {
-        if let Some(known) = &kept.matched.known {
-            known.leave_to_inner();
-        }
+        kept.leave_to_inner();
         return response.map(CacheBody::inner);
     }
     let (mut parts, body) = response.into_parts();

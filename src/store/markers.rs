@@ -20,7 +20,7 @@ use crate::clock::Timestamp;
 const PLACES: usize = 1 << 13;
 
 /// The mark at every URL that has one: 32 bits of its key's hash, then the second at which it ends.
-pub(super) struct Markers {
+pub(crate) struct Markers {
     places: Box<[AtomicU64]>,
     hasher: RandomState,
 }
@@ -29,7 +29,7 @@ impl Markers {
     /// What the table takes in memory, in bytes.
     pub(super) const BYTES: u64 = (PLACES * size_of::<AtomicU64>()) as u64;
 
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
             hasher: RandomState::new(),
@@ -37,14 +37,14 @@ impl Markers {
     }
 
     /// Marks `key` until `until`, rounded down to a second.
-    pub(super) fn set(&self, key: &[u8], until: Timestamp) {
+    pub(crate) fn set(&self, key: &[u8], until: Timestamp) {
         if let Some((place, tag)) = self.place(key) {
             place.store(tag | seconds(until), Ordering::Relaxed);
         }
     }
 
     /// Tells whether `key` is marked.
-    pub(super) fn is_set(&self, key: &[u8], now: Timestamp) -> bool {
+    pub(crate) fn is_set(&self, key: &[u8], now: Timestamp) -> bool {
         self.place(key).is_some_and(|(place, tag)| {
             let mark = place.load(Ordering::Relaxed);
             mark & !SECONDS == tag && mark & SECONDS > seconds(now)

@@ -40,6 +40,7 @@ use std::sync::Arc;
 use http::HeaderName;
 
 pub(crate) use self::{
+    markers::Markers,
     memory::Memory,
     redis::SecondTier,
     second::{Wanted, Whence},

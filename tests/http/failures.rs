@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::body::Body;
 use http::{Response, StatusCode};
 use larder::{Policy, Target, hours, secs};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use crate::app::{Answer, App, Failure, Gate, read, request, settle};
 
@@ -174,6 +174,38 @@ async fn nobody_waits_longer_than_the_soft_timeout_while_a_stale_page_is_at_hand
     assert_eq!(app.get("/a").await.body, "by run 2");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_page_that_is_purged_before_the_soft_timeout_is_given_to_nobody() {
+    let gates = [Gate::new(), Gate::new(), Gate::new()];
+    gates[0].open();
+    let inside = gates.clone();
+    let policy = page().soft_timeout(Duration::from_millis(50));
+    let app = App::new(policy, move |run, _| {
+        let gate = inside[(run - 1).min(2)].clone();
+        async move {
+            gate.pass().await;
+            by_run(run)
+        }
+    })
+    .await;
+    app.get("/a").await;
+    app.clock.advance(secs(20));
+    let leader = tokio::spawn(app.send(request("/a")));
+    settle().await;
+    let crowd = app.crowd("/a", 20).await;
+    app.larder.invalidate([Target::url("/a")]).await;
+    sleep(Duration::from_millis(100)).await;
+    settle().await;
+    assert_eq!(app.runs(), 3, "those who waited have one run of their own");
+    gates[2].open();
+    let ended = crowd.ended().await;
+    assert_eq!(ended.answered.len(), 20);
+    assert!(ended.answered.iter().all(|seen| seen.body == "by run 3"));
+    gates[1].open();
+    let seen = read(leader.await.unwrap().unwrap()).await;
+    assert_eq!(seen.body, "by run 2");
+}
+
 #[tokio::test]
 async fn a_hard_purged_page_never_covers_a_failure() {
     let app = failing(page(), || status(503)).await;
@@ -248,4 +280,44 @@ async fn followers_of_a_failed_run_get_the_stale_page_too() {
     let alone = app.send(request("/a")).await.unwrap();
     assert_eq!(read(alone).await.body, "by run 1");
     assert_eq!(app.runs(), 2, "the next try is put off");
+}
+
+/// With several variants at hand it can not be told which one a bare 304 confirms; the request has
+/// gone to the handler and can not be sent again.
+#[tokio::test]
+async fn a_confirmation_of_nobody_knows_what_is_a_failure_and_the_next_one_asks_anew() {
+    for (policy, covered) in [(Policy::ttl(secs(10)), false), (page(), true)] {
+        let app = App::new(policy, |run, request: http::Request<Body>| async move {
+            if request.headers().contains_key("if-none-match") {
+                return status(304);
+            }
+            let mut response = by_run(run)?;
+            let headers = response.headers_mut();
+            headers.insert("vary", "x-a".parse().unwrap());
+            headers.insert("etag", format!("\"{run}\"").parse().unwrap());
+            Ok(response)
+        })
+        .await;
+        let variant = |value: &'static str| {
+            let mut request = request("/a");
+            request.headers_mut().insert("x-a", value.parse().unwrap());
+            let sent = app.send(request);
+            async {
+                let seen = read(sent.await.unwrap()).await;
+                settle().await;
+                seen
+            }
+        };
+        variant("1").await;
+        variant("2").await;
+        app.clock.advance(secs(20));
+        let seen = variant("1").await;
+        if covered {
+            assert_eq!(seen.body, "by run 1");
+        } else {
+            assert_eq!(seen.status, StatusCode::SERVICE_UNAVAILABLE);
+            assert_eq!(seen.headers["retry-after"], "1");
+        }
+        assert_eq!(variant("1").await.body, "by run 4");
+    }
 }

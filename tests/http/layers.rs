@@ -12,7 +12,7 @@ use axum::{Router, body::Body, routing::get};
 use http::{HeaderName, Response, header::CACHE_CONTROL};
 use larder::{CacheHint, CacheLayer, Larder, Policy, RouteTable, Routes, mins, secs};
 use tokio::{task::JoinSet, time::Instant};
-use tower::ServiceExt;
+use tower::{Layer, ServiceExt};
 
 use crate::app::{App, Gate, Seen, read, request, settle};
 
@@ -125,6 +125,34 @@ async fn an_outer_layer_steps_aside_for_what_an_inner_one_has_learned() {
     assert_eq!(seen.headers.get_all("cache-status").iter().count(), 1);
     let statistics = larder.statistics();
     assert_eq!((statistics.entries, statistics.stored()), (1, 1));
+}
+
+#[tokio::test]
+async fn an_outer_layer_without_patterns_steps_aside_for_the_urls_of_the_inner_one_alone() {
+    let larder = Larder::builder().build().await.unwrap();
+    let inner = Router::new()
+        .route("/a", get(telling()))
+        .layer(CacheLayer::new(&larder));
+    let app = Router::new()
+        .nest("/inner", inner)
+        .route("/own", get(telling()));
+    let app = CacheLayer::new(&larder).layer(app);
+    let ask = async |path: &str| {
+        let seen = app.clone().oneshot(request(path)).await.unwrap();
+        let seen = read(seen.map(Body::new)).await;
+        settle().await;
+        seen
+    };
+    for _ in 0..3 {
+        assert_eq!(ask("/inner/a").await.body, "by run 1");
+        assert_eq!(ask("/own").await.body, "by run 1");
+    }
+    for path in ["/inner/a", "/own"] {
+        let seen = ask(path).await;
+        assert_eq!(seen.told(), "larder; hit; ttl=30; detail=MEMORY", "{path}");
+        assert_eq!(seen.headers.get_all("cache-status").iter().count(), 1);
+    }
+    assert_eq!(larder.statistics().entries, 2);
 }
 
 #[tokio::test]
