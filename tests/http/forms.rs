@@ -206,7 +206,7 @@ const SCENES: &[(&str, &str, &str)] = &[
          /pages/a",
         "200 /pages/a #1 [fwd=uri-miss; stored; ttl=60]
          200 /pages/a #1 [hit; ttl=60]
-         200 /pages/a #2 [fwd=stale; stored; ttl=60]",
+         200 /pages/a #2 [fwd=miss; stored; ttl=60]",
     ),
     (
         "stale while it is fetched anew",
@@ -253,7 +253,7 @@ const SCENES: &[(&str, &str, &str)] = &[
          /pages/%61b",
         "200 /pages/%61b #1 [fwd=uri-miss; stored; ttl=60]
          200 /pages/%61b #1 [hit; ttl=60]
-         200 /pages/%61b #2 [fwd=stale; stored; ttl=60]",
+         200 /pages/%61b #2 [fwd=miss; stored; ttl=60]",
     ),
     (
         "a plain tag",
@@ -261,7 +261,7 @@ const SCENES: &[(&str, &str, &str)] = &[
          purge pages
          /pages/a",
         "200 /pages/a #1 [fwd=uri-miss; stored; ttl=60]
-         200 /pages/a #2 [fwd=stale; stored; ttl=60]",
+         200 /pages/a #2 [fwd=miss; stored; ttl=60]",
     ),
     (
         "a change",
@@ -272,7 +272,7 @@ const SCENES: &[(&str, &str, &str)] = &[
          /pages/b",
         "200 /pages/a #1 [fwd=uri-miss; stored; ttl=60]
          200 /pages/b #2 [fwd=uri-miss; stored; ttl=60]
-         200 /pages/a #3 [fwd=stale; stored; ttl=60]
+         200 /pages/a #3 [fwd=miss; stored; ttl=60]
          200 /pages/b #2 [hit; ttl=60]",
     ),
     (
