@@ -206,7 +206,7 @@ const SCENES: &[(&str, &str, &str)] = &[
          /pages/a",
         "200 /pages/a #1 [fwd=uri-miss; stored; ttl=60]
          200 /pages/a #1 [hit; ttl=60]
-         200 /pages/a #2 [fwd=miss; stored; ttl=60]",
+         200 /pages/a #2 [fwd=stale; stored; ttl=60]",
     ),
     (
         "stale while it is fetched anew",
