@@ -4,11 +4,7 @@ use std::{collections::HashMap, future::Future, num::NonZeroUsize, sync::Arc};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    LoadError, Typed,
-    look::{Stored, is_absence},
-    run::Made,
-};
+use super::{LoadError, Typed, run::Made};
 use crate::handle::Gathering;
 
 /// How far a [`Typed::warm`] has come.
@@ -67,18 +63,12 @@ where
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let ids: Vec<String> = ids.into_iter().map(|id| id.as_ref().to_owned()).collect();
-        let mut values: HashMap<&str, Option<Arc<T>>> = HashMap::with_capacity(ids.len());
-        let mut missing = Vec::new();
-        for id in &ids {
-            if values.contains_key(&**id) {
-                continue;
-            }
-            match self.known(id) {
-                Known::Value(value) => drop(values.insert(id, Some(value))),
-                Known::Absent => drop(values.insert(id, None)),
-                Known::Nothing => missing.push(id.clone()),
-            }
-        }
+        let values = self.known(&ids).await;
+        let mut missing: Vec<String> = ids
+            .iter()
+            .filter(|id| !values.contains_key(&***id))
+            .cloned()
+            .collect();
         missing.sort_unstable();
         missing.dedup();
         let loaded = if missing.is_empty() {
@@ -155,14 +145,6 @@ where
         }
     }
 
-    fn known(&self, id: &str) -> Known<T> {
-        match self.stored(id) {
-            Stored::Fresh { entry, .. } if is_absence(&entry) => Known::Absent,
-            Stored::Fresh { entry, .. } => self.value(&entry).map_or(Known::Nothing, Known::Value),
-            Stored::Stale(_) | Stored::Spare(_) | Stored::Nothing => Known::Nothing,
-        }
-    }
-
     /// Loads values, and stores them and what is not there.
     async fn load_all<O, E>(
         &self,
@@ -198,11 +180,4 @@ where
         }
         Ok(loaded)
     }
-}
-
-/// What is known of a value.
-enum Known<T> {
-    Value(Arc<T>),
-    Absent,
-    Nothing,
 }

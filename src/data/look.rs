@@ -1,6 +1,6 @@
 //! Reads what is stored, and takes what was read elsewhere.
 
-use std::{cell::RefCell, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
@@ -17,7 +17,7 @@ use crate::{
     handle::Gathering,
     key::{Key, KeyBuffer, write_value},
     observe::Event,
-    store::Found,
+    store::{Found, Wanted},
 };
 
 #[derive(Default)]
@@ -83,16 +83,17 @@ where
         }
     }
 
-    /// Returns the values that are stored and fresh, in the order of `ids`.
+    /// Returns the values that are stored and fresh, in the order of `ids`; from Redis, where there is
+    /// one, by one round trip for all that are not in this process.
     pub async fn get_many<I: AsRef<str>>(
         &self,
         ids: impl IntoIterator<Item = I>,
     ) -> Vec<Option<Arc<T>>> {
-        let mut values = Vec::new();
-        for id in ids {
-            values.push(self.get(id.as_ref()).await);
-        }
-        values
+        let ids: Vec<String> = ids.into_iter().map(|id| id.as_ref().to_owned()).collect();
+        let known = self.known(&ids).await;
+        ids.iter()
+            .map(|id| known.get(&**id).cloned().flatten())
+            .collect()
     }
 
     /// Returns the value, or a place to put it: cache-aside without its race.
@@ -118,7 +119,11 @@ where
     /// ```
     pub async fn look_up(&self, id: &str) -> LookUp<T> {
         let (position, began) = (self.core.position(), self.core.clock.now());
-        if let Stored::Fresh { entry, .. } = self.stored(id) {
+        let stored = match self.stored(id) {
+            Stored::Nothing => self.recalled(id, position.local).await,
+            stored => stored,
+        };
+        if let Stored::Fresh { entry, .. } = stored {
             if is_absence(&entry) {
                 return LookUp::Absent;
             }
@@ -166,6 +171,78 @@ where
         };
         Gathering::note(&*entry.tags, entry.life.received);
         self.standing(entry, now)
+    }
+
+    /// Asks the second tier for a value. `local` is the local position of the fence from before.
+    pub(super) async fn recalled(&self, id: &str, local: u64) -> Stored {
+        let Some(tier) = &self.core.second else {
+            return Stored::Nothing;
+        };
+        let (key, request) = (self.key(id), HeaderMap::new());
+        let wanted = Wanted {
+            primary: &key,
+            request: &request,
+            names: None,
+            local,
+            now: self.core.clock.now(),
+        };
+        match tier.find(wanted).await {
+            Some(entry) => self.promoted(entry),
+            None => Stored::Nothing,
+        }
+    }
+
+    /// Puts what the second tier had into the first one, unless it is void.
+    fn promoted(&self, entry: Entry) -> Stored {
+        let core = &self.core;
+        if let Verdict::Dead(_) = core.judge_second(&entry.seal) {
+            core.counters.note(Event::Fenced);
+            return Stored::Nothing;
+        }
+        let entry = Arc::new(entry);
+        Gathering::note(&*entry.tags, entry.life.received);
+        core.store.insert(&entry.key, Arc::clone(&entry));
+        self.standing(entry, core.clock.now())
+    }
+
+    /// Returns what is known of values: those that are fresh, and of which it is known that there
+    /// are none.
+    pub(super) async fn known<'i>(&self, ids: &'i [String]) -> HashMap<&'i str, Option<Arc<T>>> {
+        let local = self.core.position().local;
+        let mut known = HashMap::with_capacity(ids.len());
+        let mut unknown: Vec<&str> = Vec::new();
+        for id in ids {
+            if !known.contains_key(&**id) && !unknown.contains(&&**id) {
+                match self.said(self.stored(id)) {
+                    Some(value) => drop(known.insert(&**id, value)),
+                    None => unknown.push(id),
+                }
+            }
+        }
+        let Some(tier) = self.core.second.as_ref().filter(|_| !unknown.is_empty()) else {
+            return known;
+        };
+        let keys: Vec<Key> = unknown.iter().map(|id| self.key(id)).collect();
+        let found = tier.find_many(&keys, local, self.core.clock.now()).await;
+        for (id, entry) in unknown.into_iter().zip(found) {
+            if let Some(value) = entry.and_then(|entry| self.said(self.promoted(entry))) {
+                known.insert(id, value);
+            }
+        }
+        known
+    }
+
+    /// Returns what a fresh value says: that it is so, or that there is none.
+    #[expect(
+        clippy::option_option,
+        reason = "nothing is known, or that there is none, or the value"
+    )]
+    fn said(&self, stored: Stored) -> Option<Option<Arc<T>>> {
+        match stored {
+            Stored::Fresh { entry, .. } if is_absence(&entry) => Some(None),
+            Stored::Fresh { entry, .. } => self.value(&entry).map(Some),
+            Stored::Stale(_) | Stored::Spare(_) | Stored::Nothing => None,
+        }
     }
 
     /// Says how a stored value stands.

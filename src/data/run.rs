@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Typed, encoding::versioned, loading::Said};
+use super::{Typed, encoding::versioned, loading::Said, typed::targets_of};
 use crate::{
     clock::Timestamp,
     entry::{
@@ -19,8 +19,9 @@ use crate::{
     },
     handle::{Gathered, Gathering},
     observe::Event,
-    policy::{MAX_TAGS, Target, shorten},
+    policy::{MAX_TAGS, shorten},
     semantics::reuse::ReuseFlags,
+    store::Whence,
 };
 
 /// A lifetime below this is not refreshed ahead of its end: there would be little left of it.
@@ -94,8 +95,7 @@ where
         tags.extend(made.gathered.tags.iter().cloned());
         tags.sort_unstable();
         tags.dedup();
-        let targets = tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id());
-        let seal = Seal::new(position, targets.collect());
+        let seal = Seal::new(position, targets_of(&tags));
         let storable = !made.said.no_store && tags.len() <= MAX_TAGS;
         let head = Head::new(HeadParts {
             key: self.key(id),
@@ -190,8 +190,22 @@ where
             core.counters.note(Event::Declined);
         } else if core.is_dead(&entry.seal) {
             core.counters.note(Event::Fenced);
-        } else if core.store.insert(&entry.key, Arc::clone(entry)) {
-            core.counters.note(Event::Stored);
+        } else {
+            if core.store.insert(&entry.key, Arc::clone(entry)) {
+                core.counters.note(Event::Stored);
+            }
+            if let Some(second) = &core.second {
+                second.put(&entry.key, entry, nowhere());
+            }
         }
+    }
+}
+
+/// Returns where the request of a value went: there was none.
+fn nowhere() -> Whence {
+    Whence {
+        authority: Box::default(),
+        uri: http::Uri::default(),
+        route: None,
     }
 }

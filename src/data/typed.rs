@@ -71,8 +71,7 @@ impl<T> Typed<T> {
     }
 
     pub(super) fn own_targets(&self, id: &str) -> Vec<TargetId> {
-        let tags = self.own_tags(id).into_iter();
-        tags.map(|tag| Target::Tag(tag).id()).collect()
+        targets_of(&self.own_tags(id))
     }
 
     /// Makes the value void, and every response that was made of it: the same as to invalidate the
@@ -88,6 +87,12 @@ impl<T> Typed<T> {
         let [_, all] = self.own_tags("");
         self.core.invalidate(&Purge::hard([Target::Tag(all)])).await
     }
+}
+
+/// Returns the targets of what has these tags: them, and everything.
+pub(super) fn targets_of(tags: &[Arc<str>]) -> Vec<TargetId> {
+    let tags = tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id());
+    tags.chain([Target::Everything.id()]).collect()
 }
 
 impl<T> Clone for Typed<T> {

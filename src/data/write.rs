@@ -155,7 +155,8 @@ where
             let stored = self.stored_version(id);
             stored.is_none_or(|stored| stored < version)
         });
-        let position = if is_latest {
+        // What another node invalidates meanwhile is not seen here: the next reader loads.
+        let position = if is_latest && self.core.second.is_none() {
             self.core.invalidate_if_current(&before, &doubt.purge.hard)
         } else {
             None

@@ -10,7 +10,7 @@ use crate::{
     entry::Entry,
     error::Error,
     flight::Flights,
-    store::structures::{LocalStructures, Operation, Reply},
+    store::structures::{self, LocalStructures, Operation, Reply},
 };
 
 /// What a load of a value brought, for those who wait for it.
@@ -42,9 +42,10 @@ impl Default for Values {
 impl Core {
     /// Returns the way to Redis, if there is one.
     #[cfg(feature = "redis")]
-    #[expect(clippy::unused_self, reason = "no handle knows a Redis yet")]
     pub(crate) fn redis(&self) -> Option<&crate::store::redis::Connections> {
-        None
+        self.second
+            .as_ref()
+            .map(crate::store::SecondTier::connections)
     }
 
     /// Carries out operations on structures, each with a reply or the reason why not.
@@ -52,11 +53,19 @@ impl Core {
     /// # Errors
     ///
     /// Fails if what keeps them gave no answer.
-    #[expect(clippy::unused_async, reason = "with a shared tier it waits for Redis")]
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, reason = "with a shared tier it waits for Redis")
+    )]
     pub(crate) async fn structures(
         &self,
         operations: &[Operation],
     ) -> Result<Vec<Result<Reply, Error>>, Error> {
+        #[cfg(feature = "redis")]
+        if let Some(connections) = self.redis() {
+            let budget = connections.settings().background_budget;
+            return structures::run(connections, operations, budget).await;
+        }
         Ok(self.values.structures.run(operations, self.clock.now()))
     }
 

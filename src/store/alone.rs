@@ -20,6 +20,20 @@ impl SecondTier {
         match *self {}
     }
 
+    #[cfg(feature = "data")]
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn find_many(
+        &self,
+        _: &[Key],
+        _: u64,
+        _: crate::clock::Timestamp,
+    ) -> Vec<Option<Entry>> {
+        match *self {}
+    }
+
     pub(crate) fn put(&self, _: &Key, _: &Arc<Entry>, _: Whence) {
         match *self {}
     }

@@ -98,3 +98,12 @@ async fn a_write_of_an_earlier_version_than_what_is_stored_stores_nothing() {
     assert!(write(3, 30).await.unwrap().stored);
     assert_eq!(values.get("7").await.as_deref(), Some(&30));
 }
+
+#[tokio::test]
+async fn a_new_version_of_the_namespace_is_one_for_values_too() {
+    let (larder, _) = larder().await;
+    let values = larder.typed::<u64>("value");
+    values.insert("7", 1).await;
+    larder.bump_version().await;
+    assert_eq!(values.get("7").await, None);
+}

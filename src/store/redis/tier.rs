@@ -14,6 +14,7 @@ use super::{
     tally::Tally,
 };
 use crate::{
+    clock::Timestamp,
     entry::{Entry, Variation},
     key::Key,
     observe::RedisStatistics,
@@ -96,6 +97,48 @@ impl SecondTier {
         }
     }
 
+    /// Returns what is stored under `keys`, of which none has variants, by one round trip.
+    ///
+    /// `local` is the local position of the fence from before.
+    #[cfg(feature = "data")]
+    pub(crate) async fn find_many(
+        &self,
+        keys: &[Key],
+        local: u64,
+        now: Timestamp,
+    ) -> Vec<Option<Entry>> {
+        let (inner, request) = (&self.inner, HeaderMap::new());
+        let deadline = Instant::now() + inner.connections.settings().request_budget;
+        let layout = inner.connections.layout();
+        let names: Vec<String> = keys.iter().map(|key| layout.entry(key)).collect();
+        let mut pipeline = Pipeline::with_capacity(names.len());
+        for name in &names {
+            pipeline.cmd("GET").arg(name);
+        }
+        let answers = inner.answers(&pipeline, deadline).await;
+        let mut answers = answers.unwrap_or_default().into_iter();
+        let found = keys.iter().zip(names).map(|(primary, name)| {
+            let wanted = Wanted {
+                primary,
+                request: &request,
+                names: None,
+                local,
+                now,
+            };
+            match inner.understood(answers.next()?, name, &wanted, None) {
+                Read::Entry(entry) => {
+                    inner.tally.hits.add(1);
+                    Some(*entry)
+                }
+                _ => {
+                    inner.tally.misses.add(1);
+                    None
+                }
+            }
+        });
+        found.collect()
+    }
+
     /// Has the entry written, behind the response.
     pub(crate) fn put(&self, primary: &Key, entry: &Arc<Entry>, whence: Whence) {
         let job = Job::Put {
@@ -161,15 +204,36 @@ impl Inner {
     ) -> Read {
         let mut pipeline = Pipeline::with_capacity(1);
         pipeline.cmd("GET").arg(&name);
-        let answer = match self.connections.run_until(&pipeline, deadline).await {
-            Ok(mut answers) => answers.pop().unwrap_or(Value::Nil),
+        match self.answers(&pipeline, deadline).await {
+            Some(mut answers) => {
+                let answer = answers.pop().unwrap_or(Value::Nil);
+                self.understood(answer, name, wanted, variation)
+            }
+            None => Read::Unanswered,
+        }
+    }
+
+    /// Sends `pipeline` and returns the answers; none if Redis has not said anything in time.
+    async fn answers(&self, pipeline: &Pipeline, deadline: Instant) -> Option<Vec<Value>> {
+        match self.connections.run_until(pipeline, deadline).await {
+            Ok(answers) => Some(answers),
             Err(unavailable) => {
                 if unavailable != Unavailable::Open {
                     self.tally.errors.add(1);
                 }
-                return Read::Unanswered;
+                None
             }
-        };
+        }
+    }
+
+    /// Reads what was answered to a GET of `name`.
+    fn understood(
+        &self,
+        answer: Value,
+        name: String,
+        wanted: &Wanted<'_>,
+        variation: Option<&Variation>,
+    ) -> Read {
         let reader = Reader {
             ahead: self.connections.time().ahead(),
             now: wanted.now,

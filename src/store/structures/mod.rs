@@ -8,7 +8,6 @@
 
 mod local;
 #[cfg(feature = "redis")]
-#[cfg_attr(not(test), expect(dead_code, reason = "no handle knows a Redis yet"))]
 mod remote;
 mod sorted;
 #[cfg(test)]
@@ -19,6 +18,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 
 pub(crate) use self::local::LocalStructures;
+#[cfg(feature = "redis")]
+pub(crate) use self::remote::run;
 use crate::error::{Error, ErrorKind};
 
 /// One thing to do with one structure.
