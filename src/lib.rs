@@ -133,6 +133,8 @@ pub mod _docs {
     pub mod admin {}
     #[doc = include_str!("docs/conformance.md")]
     pub mod conformance {}
+    #[doc = include_str!("docs/monitoring.md")]
+    pub mod monitoring {}
     #[cfg(feature = "data")]
     #[doc = include_str!("docs/patterns.md")]
     pub mod patterns {}

@@ -1,6 +1,6 @@
 //! How is it going? Figures of the whole cache and of each route.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use axum::{Json, extract::State};
 use http::header;
@@ -87,8 +87,22 @@ pub(super) async fn health(State(desk): State<Arc<Desk>>) -> Json<Value> {
 }
 
 /// What is known of the second tier; null without one.
-fn second_tier(_: &Desk) -> Value {
-    Value::Null
+fn second_tier(desk: &Desk) -> Value {
+    let Some(tier) = &desk.core().second else {
+        return Value::Null;
+    };
+    let statistics = tier.statistics();
+    json!({
+        "state": if statistics.is_away { "away" } else { "connected" },
+        "last_error": tier.last_error().as_deref(),
+        "hits": statistics.hits,
+        "misses": statistics.misses,
+        "corrupt": statistics.corrupt,
+        "errors": statistics.errors,
+        "written": statistics.written,
+        "dropped": statistics.dropped,
+        "outbox": desk.core().gauges.outbox.load(Ordering::Relaxed),
+    })
 }
 
 fn of_statistics(statistics: &Statistics) -> Value {

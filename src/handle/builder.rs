@@ -14,7 +14,7 @@ use crate::{
     error::{Error, ErrorKind},
     fence::Fence,
     flight::Flights,
-    observe::{Counters, Durations, RouteStates, Snapshot, Windows},
+    observe::{Counters, Durations, Gauges, RouteStates, Snapshot, Windows},
     semantics::cache_status::Name,
     store::Memory,
 };
@@ -168,6 +168,9 @@ impl LarderBuilder {
             routes: Arc::new(RouteStates::new()),
             durations: Durations::default(),
             windows: Windows::new(first),
+            gauges: Gauges::default(),
+            #[cfg(feature = "metrics")]
+            published: super::Published::default(),
             #[cfg(feature = "admin")]
             insight: super::Insight::default(),
             namespace: self.namespace.into(),
@@ -187,8 +190,15 @@ impl LarderBuilder {
         if let Some(writer) = writer {
             super::redis::start(&core, writer);
         }
-        Ok(Larder { core })
+        Ok(started(core))
     }
+}
+
+/// Returns the handle, with what goes on by itself from here on.
+fn started(core: Arc<Core>) -> Larder {
+    #[cfg(feature = "metrics")]
+    core.publish_from_now_on();
+    Larder { core }
 }
 
 fn check_namespace(namespace: &str) -> Result<(), Error> {

@@ -21,7 +21,7 @@ use crate::{
     fence::{Fence, Mode, Verdict},
     flight::{Flights, SharedBody},
     invalidate::{Ack, Purge, ids},
-    observe::{Counters, Durations, Event, RouteStates, Statistics, Windows},
+    observe::{Counters, Durations, Event, Gauges, RouteStates, Span, Statistics, Windows},
     semantics::cache_status::Name,
     store::{Memory, SecondTier},
 };
@@ -48,6 +48,9 @@ pub(crate) struct Core {
     pub(crate) routes: Arc<RouteStates>,
     pub(crate) durations: Durations,
     pub(crate) windows: Windows,
+    pub(crate) gauges: Gauges,
+    #[cfg(feature = "metrics")]
+    pub(crate) published: super::Published,
     #[cfg(feature = "admin")]
     pub(crate) insight: super::Insight,
     pub(crate) namespace: Box<str>,
@@ -84,7 +87,8 @@ impl Core {
     /// Invalidates in this process, at once, and leaves telling the others to the background.
     pub(crate) fn invalidate_here(&self, purge: &Purge) -> Ack {
         if !purge.is_empty() {
-            self.stamp(purge);
+            let targets = purge.hard.len() + purge.soft.len();
+            Span::invalidate(&purge.source, targets).in_scope(|| self.stamp(purge));
             self.counters.note(Event::Invalidated);
             self.invalidated(purge);
         }

@@ -6,6 +6,8 @@ mod core;
 mod gather;
 #[cfg(feature = "admin")]
 mod insight;
+#[cfg(feature = "metrics")]
+mod publish;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
@@ -19,6 +21,8 @@ pub use self::builder::LarderBuilder;
 pub use self::gather::inherit;
 #[cfg(feature = "admin")]
 pub(crate) use self::insight::{DeclaredRoute, Explained, Insight, Inspect, Invalidated};
+#[cfg(feature = "metrics")]
+pub(crate) use self::publish::Published;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
 pub(crate) use self::{

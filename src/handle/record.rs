@@ -5,9 +5,10 @@ use http::{Method, Uri};
 use super::Core;
 use crate::{
     clock::{Stopwatch, Timestamp},
-    entry::Entry,
+    entry::{Entry, Seal},
+    fence::{Reason, Verdict},
     invalidate::Purge,
-    observe::{Outcome, RouteState, Snapshot, Window},
+    observe::{Event, Outcome, RouteState, Snapshot, Window},
 };
 
 /// How a request was answered.
@@ -76,6 +77,16 @@ impl Core {
     )]
     #[inline]
     fn tell(&self, _: &Answered<'_>, _: Timestamp) {}
+
+    /// Counts a response that was found void.
+    pub(crate) fn fenced(&self, seal: &Seal) {
+        self.counters.note(match self.fence.judge(seal) {
+            Verdict::Dead(Reason::Epoch) => Event::FencedByEpoch,
+            Verdict::Dead(Reason::Floor) => Event::FencedByFloor,
+            // A flight is given up for a soft purge as well.
+            Verdict::Dead(Reason::Stamp) | Verdict::Soft(_) | Verdict::Valid => Event::Fenced,
+        });
+    }
 
     /// Remembers an invalidation.
     #[cfg(feature = "admin")]

@@ -13,6 +13,10 @@ pub(crate) enum Event {
     Declined,
     /// A stored or just filled response was void because of an invalidation.
     Fenced,
+    /// ... because it was filled before something that this node has missed.
+    FencedByFloor,
+    /// ... because it was filled under another registry.
+    FencedByEpoch,
     /// A target was stamped.
     Invalidated,
     /// A refresh in the background was started.
@@ -24,7 +28,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    const COUNT: usize = 7;
+    const COUNT: usize = 9;
 }
 
 #[derive(Debug, Default)]
@@ -147,7 +151,18 @@ impl Statistics {
     /// Returns how many responses were void because of an invalidation when they were looked at.
     #[must_use]
     pub fn fenced(&self) -> u64 {
-        self.events(Event::Fenced)
+        self.fenced_by().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Returns the same by what made them void: a `stamp` on one of their targets, the `floor` below
+    /// which this node has missed something, or another `epoch` of the registry.
+    #[must_use]
+    pub fn fenced_by(&self) -> [(&'static str, u64); 3] {
+        [
+            ("stamp", self.events(Event::Fenced)),
+            ("floor", self.events(Event::FencedByFloor)),
+            ("epoch", self.events(Event::FencedByEpoch)),
+        ]
     }
 
     /// Returns how many invalidations were made, each with all its targets counted as one.

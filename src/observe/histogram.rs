@@ -57,6 +57,8 @@ pub(crate) struct Durations {
     /// to their handlers alone are not measured at all: that is the handlers' own time.
     outcomes: [Histogram; Outcome::COUNT],
     pub(crate) fills: Histogram,
+    /// How long invalidations of other nodes took to be visible here.
+    pub(crate) lag: Histogram,
 }
 
 impl Durations {
@@ -133,8 +135,15 @@ fn span_of(took: Duration) -> usize {
 }
 
 /// Returns where a span begins and ends, in nanoseconds.
-pub(crate) fn bounds(span: usize) -> (u64, u64) {
+fn bounds(span: usize) -> (u64, u64) {
     (begin(span), begin(span + 1))
+}
+
+/// Returns the middle of a span.
+#[cfg(feature = "metrics")]
+pub(crate) fn middle(span: usize) -> Duration {
+    let (from, to) = bounds(span);
+    Duration::from_nanos(from.midpoint(to))
 }
 
 fn begin(span: usize) -> u64 {

@@ -1,22 +1,28 @@
 //! What happened to each request, in one vocabulary for headers, counters and traces.
 
 mod counters;
+mod gauges;
 mod histogram;
 mod outcome;
 mod place;
 mod routes;
+mod spans;
 #[cfg(feature = "admin")]
 mod tail;
 mod windows;
 
+#[cfg(feature = "metrics")]
+pub(crate) use self::histogram::{Histogram, SPANS, middle};
 #[cfg(feature = "admin")]
 pub(crate) use self::tail::{Filter, Happening, Listening, Tail};
 pub(crate) use self::{
     counters::{Counters, Event},
+    gauges::Gauges,
     histogram::Durations,
     outcome::Bypass,
     place::{MEASURED_HITS, is_measured},
     routes::{RouteState, RouteStates},
+    spans::Span,
     windows::{Snapshot, Windows},
 };
 pub use self::{

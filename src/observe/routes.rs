@@ -164,7 +164,6 @@ impl RouteState {
     }
 
     /// Returns the pattern, or the word for requests without one.
-    #[cfg(feature = "admin")]
     pub(crate) fn label(&self) -> &str {
         &self.label
     }
@@ -183,6 +182,13 @@ impl RouteState {
         if let Some(counter) = stripe.outcomes.get(outcome as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+        stripe.hit_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Counts that one of the hits came out of the second tier, with a body of `bytes`.
+    pub(crate) fn count_second_tier(&self, bytes: u64) {
+        let stripe = self.stripe();
+        stripe.second_tier.fetch_add(1, Ordering::Relaxed);
         stripe.hit_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 

@@ -18,7 +18,7 @@ use crate::{
     entry::{Entry, Form, Head},
     flight::{BodyReader, Follower, Landing},
     handle::Draft,
-    observe::{Event, Outcome},
+    observe::Outcome,
     semantics::{reuse::is_failure, vary::selecting},
 };
 
@@ -72,7 +72,7 @@ pub(crate) async fn follow<B>(
         Landing::Lost | Landing::Flying => return Followed::Lost,
     };
     if !core.is_current(&head.seal) {
-        core.counters.note(Event::Fenced);
+        core.fenced(&head.seal);
         return Followed::Void;
     }
     if !is_for_all(fetch, head) {

@@ -20,7 +20,7 @@ use crate::{
     clock::Timestamp,
     entry::Entry,
     flight::{CatchPanic, Landing},
-    observe::Event,
+    observe::{Event, Span},
     semantics::cache_status::Forward,
     store::SecondTier,
 };
@@ -80,7 +80,7 @@ where
     };
     let second = core.second.as_ref();
     let second = second.map(|tier| (tier.clone(), Box::new(fetch.clone())));
-    core.spawn(async move {
+    core.spawn(span(fetch).around(async move {
         let mut flying = flying;
         if let Some((tier, fetch)) = second {
             let Some(still) = flying.ask(&tier, fetch, purpose).await else {
@@ -102,8 +102,13 @@ where
             }
         };
         flying.arrive(asks, ended);
-    });
+    }));
     receiver
+}
+
+fn span(fetch: &Fetch) -> Span {
+    let state = fetch.kept.matched.state(&fetch.kept.shared.core);
+    Span::fill(state.label(), fetch.reason.as_str())
 }
 
 /// A run, and all who are to be told of it.

@@ -15,7 +15,7 @@ use crate::{
     entry::Entry,
     fence::Verdict,
     key::{Key, KeyBuffer, KeyedRequest, authority, keep_listed},
-    observe::{Bypass, Event},
+    observe::Bypass,
     semantics::{
         cache_status::Forward,
         directives::RequestDirectives,
@@ -41,6 +41,21 @@ pub(crate) enum Looked {
     /// Straight to the handler, and say why.
     Bypass(Bypass),
     OnlyIfCachedMiss,
+}
+
+impl Looked {
+    /// Returns the word that stands for it in traces.
+    pub(crate) const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Serve(..) => "serve",
+            Self::ServeAndRefresh(..) => "serve-and-refresh",
+            Self::Fetch(_) => "fetch",
+            Self::Learn(_) => "learn",
+            Self::Pass => "pass",
+            Self::Bypass(_) => "bypass",
+            Self::OnlyIfCachedMiss => "only-if-cached-miss",
+        }
+    }
 }
 
 /// A request that needs its handler.
@@ -270,7 +285,7 @@ impl Looking<'_> {
                         Verdict::Valid => (Some(entry), None, Forward::Stale, names),
                         Verdict::Soft(at) => (Some(entry), Some(at), Forward::Stale, names),
                         Verdict::Dead(_) => {
-                            core.counters.note(Event::Fenced);
+                            core.fenced(&entry.seal);
                             (None, None, Forward::Miss, names)
                         }
                     }

@@ -372,7 +372,7 @@ impl Pump {
             return None;
         }
         if self.core.is_dead(&entry.seal) {
-            self.core.counters.note(Event::Fenced);
+            self.core.fenced(&entry.seal);
             return None;
         }
         let whence = self.whence.as_ref();

@@ -30,7 +30,7 @@ use crate::{
     fence::Verdict,
     handle::Core,
     key::Key,
-    observe::{Event, Outcome},
+    observe::Outcome,
     semantics::vary::selecting,
     store::{Found, MOST_VARIANTS, SecondTier, Wanted, Whence},
 };
@@ -77,7 +77,7 @@ fn judge(fetch: &Fetch, entry: Arc<Entry>) -> Second {
         Verdict::Valid => None,
         Verdict::Soft(at) => Some(at),
         Verdict::Dead(_) => {
-            core.counters.note(Event::Fenced);
+            core.fenced(&entry.seal);
             return Second::Nothing;
         }
     };
@@ -114,6 +114,11 @@ pub(crate) fn found<B>(
     let core = &fetch.kept.shared.core;
     let member = status::second_hit(core, entry.life.ttl(core.clock.now()));
     let response = serve(fetch, entry, member)?;
+    fetch
+        .kept
+        .matched
+        .state(core)
+        .count_second_tier(entry.body.length);
     fetch.kept.answered(match standing {
         Standing::Fresh => Outcome::Hit,
         Standing::Stale => Outcome::Stale,

@@ -50,6 +50,11 @@ impl SecondTier {
         match *self {}
     }
 
+    #[cfg(feature = "admin")]
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        match *self {}
+    }
+
     pub(crate) fn statistics(&self) -> RedisStatistics {
         match *self {}
     }

@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// What lets an administrator in.
+pub(crate) const ADMIN_TOKEN: &str = "nobody-guesses-this";
+
 /// Writes in a row that name one broad tag.
 const BURST: usize = 200;
 
@@ -21,9 +24,15 @@ pub(crate) fn rows() -> Vec<Row> {
     vec![
         Row::steps(
             "E1",
-            "`PURGE` and `BAN` without a right to",
+            "`PURGE` and `BAN`, and the admin routes without their token",
             foreign_methods(),
         ),
+        Row::steps(
+            "E2",
+            "what another site can make an administrator's browser send",
+            forged_changes(),
+        ),
+        Row::steps("E3", "patterns in a prefix to purge", globs()),
         Row::steps(
             "E4",
             "commas, spaces, line ends, NUL and length in a tag",
@@ -49,6 +58,69 @@ fn foreign_methods() -> Vec<Step> {
         steps.push(Step::new(method, "/public").status(405).fresh());
         steps.push(get("/public").reused());
     }
+    let all = r#"{"all":true}"#;
+    for token in ["", "Bearer", "Bearer wrong", "Basic YTpi"] {
+        let call = Step::new("POST", "/admin/cache/purge").with("x-larder-admin", "1");
+        let call = call.with("content-type", "application/json");
+        steps.push(call.with("authorization", token).sending(all).status(401));
+        let look = Step::new("GET", "/admin/cache/keys");
+        steps.push(look.with("authorization", token).status(401));
+        steps.push(get("/public").reused());
+    }
+    steps
+}
+
+/// A change by an administrator.
+fn purge(order: &str) -> Step {
+    Step::new("POST", "/admin/cache/purge")
+        .with("authorization", &format!("Bearer {ADMIN_TOKEN}"))
+        .with("x-larder-admin", "1")
+        .with("content-type", "application/json")
+        .sending(order)
+}
+
+fn forged_changes() -> Vec<Step> {
+    let call = |method, target: &str| {
+        Step::new(method, target).with("authorization", &format!("Bearer {ADMIN_TOKEN}"))
+    };
+    let all = r#"{"all":true}"#;
+    let mut steps = stored("/public");
+    // A link, a form, and a script without leave to send a field of its own.
+    for target in ["/purge?all=true", "/version", "/pause", "/resume", "/warm"] {
+        steps.push(call("GET", &format!("/admin/cache{target}")).status(405));
+    }
+    for kind in [
+        "application/x-www-form-urlencoded",
+        "text/plain",
+        "application/json",
+    ] {
+        let forged = call("POST", "/admin/cache/purge").with("content-type", kind);
+        steps.push(forged.sending(all).status(403));
+    }
+    let untyped = call("POST", "/admin/cache/purge").with("x-larder-admin", "1");
+    steps.push(untyped.sending(all).status(415));
+    steps.push(get("/public").reused());
+    // What is meant works, so that the rows above could have.
+    steps.extend([
+        purge(r#"{"host":"e2.test"}"#).status(200),
+        get("/public").fresh(),
+    ]);
+    steps
+}
+
+fn globs() -> Vec<Step> {
+    let mut steps = stored("/public");
+    for prefix in ["*", "?ublic", "[a-z]*", r"\\", "{}", ""] {
+        steps.push(purge(&format!(r#"{{"prefix":"{prefix}"}}"#)).status(400));
+    }
+    for prefix in ["/*", "/p*", "/[a-z]ublic", "/publi", "http://e3.test/*"] {
+        steps.push(purge(&format!(r#"{{"prefix":"{prefix}"}}"#)).status(200));
+        steps.push(get("/public").reused());
+    }
+    steps.extend([
+        purge(r#"{"prefix":"http://e3.test/public"}"#).status(200),
+        get("/public").fresh(),
+    ]);
     steps
 }
 
@@ -68,6 +140,9 @@ fn odd_tags() -> Vec<Step> {
         steps.push(get(target).reused());
         steps.push(Step::new("PUT", target).status(200));
         steps.push(get(target).status(200).fresh());
+    }
+    for tag in [r"e4\r\nX:1", r"e4\u0000", r"\u0001e4.test\u0001group", ""] {
+        steps.push(purge(&format!(r#"{{"tag":"{tag}"}}"#)).status(400));
     }
     // Nothing that the odd names spell was invalidated besides.
     steps.push(get("/public").reused());

@@ -72,7 +72,7 @@ fn no_attack_succeeds() {
 
 /// Plays every row over one version of HTTP, each version on servers of its own.
 fn play_all(rows: &[Row], version: usize) -> Vec<Result> {
-    let ground = Ground::start(&[]);
+    let ground = Ground::start(&[("ADMIN_TOKEN", invalidation::ADMIN_TOKEN)]);
     let gateway = Ground::start(&[("PRESET", "gateway")]);
     let [wire, gateway] = [&ground, &gateway].map(|server| {
         let wires = Wire::both(server.address()).unwrap();

@@ -20,3 +20,6 @@ mod posts;
 mod sharing;
 mod staleness;
 mod stampede;
+#[cfg(feature = "tracing")]
+mod traces;
+mod warming;

@@ -13,7 +13,7 @@ use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
     handle::{Answered, Core},
-    observe::{Outcome, is_measured},
+    observe::{Outcome, Span, is_measured},
     semantics::methods::is_safe,
     service::{
         answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
@@ -82,7 +82,7 @@ where
         let matched = self.shared.matched(&request, original_uri(&request).path());
         let (mut request, identity) = identified(request, &matched);
         let now = self.shared.core.clock.now();
-        let looked = look(&self.shared, &matched, &request, identity.as_deref(), now);
+        let looked = looked(&self.shared, &matched, &request, identity.as_deref(), now);
         let core = &self.shared.core;
         let count = |outcome| {
             core.answered(&answered(core, &matched, outcome, &request), None);
@@ -303,6 +303,20 @@ impl<S> Cache<S> {
         }
         ResponseFuture::slow(fetch(wanted, self.inner.clone(), request))
     }
+}
+
+/// Looks a request up, as a span of its trace.
+fn looked<R: 'static>(
+    shared: &Arc<Shared>,
+    matched: &Matched,
+    request: &Request<R>,
+    identity: Option<&str>,
+    now: Timestamp,
+) -> Looked {
+    let span = Span::lookup(matched.state(&shared.core).label());
+    let looked = span.in_scope(|| look(shared, matched, request, identity, now));
+    span.decided(looked.as_str());
+    looked
 }
 
 fn answered<'a, R>(

@@ -175,6 +175,12 @@ impl SecondTier {
         self.inner.connections.health()
     }
 
+    /// Returns the last failure in its own words, however long ago.
+    #[cfg(feature = "admin")]
+    pub(crate) fn last_error(&self) -> Option<Arc<str>> {
+        self.health().last_error
+    }
+
     pub(crate) fn statistics(&self) -> RedisStatistics {
         let mut statistics = self.inner.tally.statistics();
         statistics.is_away = self.inner.connections.state() == State::Open;
