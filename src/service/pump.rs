@@ -7,7 +7,7 @@
 
 use std::{error, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use http::{Extensions, HeaderMap, Response};
 use http_body::Body;
 use tokio::{sync::oneshot, time::timeout};
@@ -112,15 +112,13 @@ pub(crate) fn learn<B: Fillable>(
             if let Some(known) = &kept.matched.known {
                 known.learn();
             }
-            if core.has_background() {
-                return begin(
-                    kept,
-                    head,
-                    Response::from_parts(parts, body),
-                    waiting,
-                    Forward::UriMiss,
-                );
-            }
+            return begin(
+                kept,
+                head,
+                Response::from_parts(parts, body),
+                waiting,
+                Forward::UriMiss,
+            );
         }
         Judged::Unkeyed => {
             if let Some(known) = &kept.matched.known
@@ -209,8 +207,14 @@ pub(crate) fn begin<B: Fillable>(
         state: Arc::clone(kept.matched.state(core)),
         began: kept.began,
     };
-    core.spawn(pump.run(Box::pin(body), rest, waiting));
-    Response::from_parts(parts, CacheBody::shared(reader, length, Some(receiver)))
+    let body = Box::pin(body);
+    let body = if core.has_background() {
+        core.spawn(pump.run(body, rest, waiting));
+        CacheBody::shared(reader, length, Some(receiver))
+    } else {
+        CacheBody::driven(reader, length, receiver, pump.run_inline(body, rest))
+    };
+    Response::from_parts(parts, body)
 }
 
 /// Returns in which coding the body is to be kept.
@@ -264,23 +268,44 @@ impl Pump {
         match end {
             End::Complete(trailers) => {
                 drop(body);
-                self.complete(trailers, waiting).await;
+                if let Some(plain) = self.complete(trailers, waiting, true) {
+                    self.repack(plain).await;
+                }
             }
             // Dropping the leader tells those who wait; those who stream have met the error.
             End::Broken => self.core.counters.note(Event::Failed),
             End::GivenUp { lasting } => {
-                // The body first: whoever reads that it was handed over finds it there. If the
-                // first reader is gone, so is the need for it.
-                drop(rest.send(body));
-                self.shared.end(BodyEnd::HandedOver);
-                if lasting {
-                    let until = self.core.clock.now().after(MARKED_FOR);
-                    self.core.store.mark_uncacheable(&self.primary, until);
-                }
-                self.core.counters.note(Event::Declined);
+                self.give_up(body, rest, lasting);
                 waiting.land(Landing::Declined);
             }
         }
+    }
+
+    /// Does the same without a task, a clock or threads to leave work to: nobody else waits for the
+    /// body, its only reader decides how long it takes, and what would take long to pack stays plain.
+    async fn run_inline<B: Fillable>(
+        mut self,
+        mut body: Pin<Box<B>>,
+        rest: oneshot::Sender<Pin<Box<B>>>,
+    ) {
+        match self.read(&mut body).await {
+            End::Complete(trailers) => drop(self.complete(trailers, Waiting::Nobody, false)),
+            End::Broken => self.core.counters.note(Event::Failed),
+            End::GivenUp { lasting } => self.give_up(body, rest, lasting),
+        }
+    }
+
+    /// Hands the rest of the body to the first reader.
+    fn give_up<B>(&self, body: Pin<Box<B>>, rest: oneshot::Sender<Pin<Box<B>>>, lasting: bool) {
+        // The body first: whoever reads that it was handed over finds it there. If the first reader
+        // is gone, so is the need for it.
+        drop(rest.send(body));
+        self.shared.end(BodyEnd::HandedOver);
+        if lasting {
+            let until = self.core.clock.now().after(MARKED_FOR);
+            self.core.store.mark_uncacheable(&self.primary, until);
+        }
+        self.core.counters.note(Event::Declined);
     }
 
     /// Reads the body into the shared buffer.
@@ -326,7 +351,14 @@ impl Pump {
         End::Complete(trailers)
     }
 
-    async fn complete(&self, trailers: Option<HeaderMap>, waiting: Waiting) {
+    /// Stores the body. With `later` to pack it in, what takes long is stored plain at first, since
+    /// nobody waits for it then, and returned.
+    fn complete(
+        &self,
+        trailers: Option<HeaderMap>,
+        waiting: Waiting,
+        later: bool,
+    ) -> Option<Plain> {
         let bytes = self.shared.collect();
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.core.durations.fills.record(self.began.elapsed());
@@ -338,9 +370,8 @@ impl Pump {
             wish => wish,
         };
         let trailers = trailers.map(Box::new);
-        // What takes long is packed afterwards, when nobody waits for it.
-        let later = packs_long(wish, length);
-        let body = if later {
+        let takes_long = packs_long(wish, length);
+        let body = if takes_long {
             StoredBody {
                 bytes: bytes.clone(),
                 coding: Coding::Identity,
@@ -355,14 +386,18 @@ impl Pump {
             body,
             trailers: trailers.clone(),
         });
-        let whence = self.store(&entry);
+        let whence = self.store(&entry).cloned();
+        let later = takes_long && later;
         if !later {
-            second::put(&self.core, &self.primary, &entry, whence.cloned());
+            second::put(&self.core, &self.primary, &entry, whence.clone());
         }
         waiting.land(Landing::Landed(entry));
-        if later && self.stored {
-            self.repack(bytes, wish, trailers, whence).await;
-        }
+        (later && self.stored).then_some(Plain {
+            bytes,
+            wish,
+            trailers,
+            whence,
+        })
     }
 
     /// Stores the entry unless it is void already: then it would only push a valid one out. Returns
@@ -384,16 +419,11 @@ impl Pump {
     }
 
     /// Puts the packed form in the place of the plain one, if that is still the one stored.
-    async fn repack(
-        &self,
-        bytes: bytes::Bytes,
-        wish: Coding,
-        trailers: Option<Box<HeaderMap>>,
-        whence: Option<&Whence>,
-    ) {
+    async fn repack(&self, plain: Plain) {
         let Ok(_turn) = self.core.packers.acquire().await else {
             return;
         };
+        let Plain { bytes, wish, .. } = plain;
         let Ok(body) = tokio::task::spawn_blocking(move || pack(bytes, wish)).await else {
             return;
         };
@@ -405,13 +435,22 @@ impl Pump {
             let entry = Entry {
                 head: Arc::clone(&self.head),
                 body,
-                trailers,
+                trailers: plain.trailers,
             };
             let entry = Arc::new(entry);
             self.core.store.insert(&self.primary, Arc::clone(&entry));
-            second::put(&self.core, &self.primary, &entry, whence.cloned());
+            second::put(&self.core, &self.primary, &entry, plain.whence);
         }
     }
+}
+
+/// A body that was stored as it came and is to be packed yet.
+struct Plain {
+    bytes: Bytes,
+    wish: Coding,
+    trailers: Option<Box<HeaderMap>>,
+    /// Where its request went if it is to go to the second tier, in its last form.
+    whence: Option<Whence>,
 }
 
 impl Drop for Pump {

@@ -14,6 +14,7 @@ mod basics;
 mod composition;
 mod failures;
 mod forms;
+mod inline;
 mod layers;
 mod observing;
 mod posts;

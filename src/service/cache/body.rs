@@ -3,8 +3,9 @@
 use std::{
     collections::VecDeque,
     error, fmt,
+    future::Future,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::{Context, Poll},
 };
 
@@ -42,6 +43,8 @@ enum Source<B> {
         reader: BodyReader,
         length: Option<u64>,
         rest: Option<oneshot::Receiver<Pin<Box<B>>>>,
+        /// What brings it there, if no task does: then its only reader does.
+        fill: Option<Fill>,
     },
     #[cfg(feature = "gzip")]
     Gunzip {
@@ -80,6 +83,24 @@ impl<B> CacheBody<B> {
                 reader,
                 length,
                 rest,
+                fill: None,
+            },
+        }
+    }
+
+    /// Returns a body that is filled by whoever reads it. Dropped before its end, it fills nothing.
+    pub(crate) fn driven(
+        reader: BodyReader,
+        length: Option<u64>,
+        rest: oneshot::Receiver<Pin<Box<B>>>,
+        fill: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
+        Self {
+            source: Source::Shared {
+                reader,
+                length,
+                rest: Some(rest),
+                fill: Some(Fill(Mutex::new(Box::pin(fill)))),
             },
         }
     }
@@ -147,7 +168,12 @@ where
                     let piece = pieces.pop_front().map(Frame::data);
                     return Poll::Ready(piece.or_else(|| last(trailers)).map(Ok));
                 }
-                SourceProjection::Shared { reader, rest, .. } => {
+                SourceProjection::Shared {
+                    reader, rest, fill, ..
+                } => {
+                    if fill.as_mut().is_some_and(|fill| fill.is_done(context)) {
+                        *fill = None;
+                    }
                     match std::task::ready!(reader.poll_frame(context)) {
                         Some(Ok(frame)) => {
                             return Poll::Ready(Some(Ok(frame)));
@@ -207,6 +233,17 @@ where
             } => SizeHint::with_exact(*left),
             _ => SizeHint::default(),
         }
+    }
+}
+
+/// What brings a body into the buffer that it is read from, where no task does. Behind a lock that
+/// is never taken, so that bodies can be looked at from several threads.
+struct Fill(Mutex<Pin<Box<dyn Future<Output = ()> + Send>>>);
+
+impl Fill {
+    fn is_done(&mut self, context: &mut Context<'_>) -> bool {
+        let fill = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        fill.as_mut().poll(context).is_ready()
     }
 }
 
