@@ -26,6 +26,7 @@
 //! | --- | --- |
 //! | build the cache itself, and invalidate from code | [`Larder`] |
 //! | put it before a service | [`CacheLayer`], [`SwrLayer`], [`CacheLayer::gateway`] |
+//! | put it before a server of gRPC | [`GrpcCacheLayer`](crate::_docs::grpc) |
 //! | say what is kept, for how long and under which key | [`Policy`], in a table of [`Routes`] or by [`Larder::route`] next to one |
 //! | say what a mutating request makes void | [`Invalidate`], [`Target`] |
 //! | say all of that on the handler | [`macro@cache`], [`macro@invalidates`] |
@@ -81,6 +82,8 @@ mod flight;
 #[cfg(any(test, fuzzing))]
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod handle;
 mod invalidate;
 mod key;
@@ -99,6 +102,11 @@ mod warm;
 #[cfg(all(larder_sabotage, not(debug_assertions)))]
 compile_error!("larder with planted faults is for its own tests");
 
+#[cfg(feature = "grpc")]
+pub use self::grpc::{
+    GrpcBody, GrpcCache, GrpcCacheLayer, GrpcMethodTable, GrpcMethods, GrpcResponseBody,
+    GrpcResponseFuture,
+};
 #[cfg(feature = "macros")]
 pub use larder_macros::{cache, invalidates};
 
@@ -133,11 +141,17 @@ pub mod _docs {
     pub mod admin {}
     #[doc = include_str!("docs/conformance.md")]
     pub mod conformance {}
+    #[cfg(feature = "grpc")]
+    #[doc = include_str!("docs/grpc.md")]
+    pub mod grpc {}
     #[doc = include_str!("docs/monitoring.md")]
     pub mod monitoring {}
     #[cfg(feature = "data")]
     #[doc = include_str!("docs/patterns.md")]
     pub mod patterns {}
+    #[cfg(all(feature = "axum", feature = "macros"))]
+    #[doc = include_str!("docs/routes.md")]
+    pub mod routes {}
     #[doc = include_str!("docs/security.md")]
     pub mod security {}
 }

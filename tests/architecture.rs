@@ -30,7 +30,7 @@ const ROWS: &[&[&str]] = &[
     &["flight"],
     &["handle"],
     &["service", "data", "structures", "attributes"],
-    &["warm"],
+    &["warm", "grpc"],
     // Administrators warm as well.
     &["admin"],
     &["fuzzing"],

@@ -14,6 +14,10 @@ pub(super) const FORMAT: u8 = 1;
 /// The class of methods that share an answer: GET, and HEAD which is answered from it.
 pub(super) const CLASS_READ: u8 = b'R';
 
+/// The class of calls of gRPC, whose message stands behind the parts of the head.
+#[cfg(feature = "grpc")]
+const CLASS_CALL: u8 = b'C';
+
 pub(super) const SHAPE_URL: u8 = b'U';
 pub(super) const SHAPE_ROUTE: u8 = b'P';
 pub(super) const QUERY_NONE: u8 = b'n';
@@ -60,9 +64,19 @@ pub(crate) struct KeyRecipe {
 impl KeyRecipe {
     /// Returns the recipe of a layer.
     pub(crate) fn new(namespace: &str, scheme: &str) -> Self {
+        Self::of(CLASS_READ, namespace, scheme)
+    }
+
+    /// Returns the recipe of a layer for calls. Whether they came encrypted changes no answer.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn for_calls(namespace: &str) -> Self {
+        Self::of(CLASS_CALL, namespace, "")
+    }
+
+    fn of(class: u8, namespace: &str, scheme: &str) -> Self {
         let mut start = KeyBuffer::default();
         start.byte(FORMAT);
-        start.byte(CLASS_READ);
+        start.byte(class);
         start.part(namespace.as_bytes());
         start.part(scheme.as_bytes());
         Self {

@@ -46,7 +46,7 @@ pub(crate) use self::{
     tag::of_response as tags_of_response,
     tag::{MAX_PER_RESPONSE as MAX_TAGS, fitted as fitted_tag},
     target::TargetId,
-    template::Template,
+    template::{Template, Values},
 };
 pub use self::{
     collector::Invalidations,

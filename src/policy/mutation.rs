@@ -1,6 +1,6 @@
 //! What a request that changes something invalidates.
 
-use super::{Params, Pattern, Target, Template, tag};
+use super::{Pattern, Target, Template, Values, tag};
 use crate::error::{Error, ErrorKind};
 
 /// What becomes invalid when a request has changed something.
@@ -109,21 +109,26 @@ impl Invalidate {
         self.soft
     }
 
-    /// Returns the targets with the parameters of the request in their places.
+    /// Returns the targets with the values of the request in their places.
     ///
     /// A template that names a parameter which the request does not have widens to everything of
     /// its kind: too much is invalidated rather than too little.
-    pub(crate) fn targets(&self, params: &Params<'_>) -> Vec<Target> {
-        self.aims.iter().map(|aim| aim.target(params)).collect()
+    pub(crate) fn targets(&self, values: &impl Values) -> Vec<Target> {
+        self.aims.iter().map(|aim| aim.target(values)).collect()
     }
 
     /// Returns all that is wrong with it on a route of `pattern`.
     pub(crate) fn faults_on(&self, pattern: &Pattern) -> Vec<Error> {
+        self.faults_with(pattern.names())
+    }
+
+    /// Returns all that is wrong with it where there are values of these names.
+    pub(crate) fn faults_with(&self, names: &[Box<str>]) -> Vec<Error> {
         let templates = self.aims.iter().filter_map(|aim| match aim {
             Aim::Tag(template) | Aim::Resource(template) | Aim::Prefix(template) => Some(template),
             Aim::Fixed(_) => None,
         });
-        let unknown = templates.flat_map(|template| template.unknown(pattern.names()));
+        let unknown = templates.flat_map(|template| template.unknown(names));
         self.mistakes.iter().cloned().chain(unknown).collect()
     }
 
@@ -155,14 +160,14 @@ impl Invalidate {
 }
 
 impl Aim {
-    fn target(&self, params: &Params<'_>) -> Target {
+    fn target(&self, values: &impl Values) -> Target {
         let target = match self {
-            Self::Tag(template) => template.expand(params).map(|tag| Target::tag(&tag)),
+            Self::Tag(template) => template.expand(values).map(|tag| Target::tag(&tag)),
             Self::Resource(template) => template
-                .expand(params)
+                .expand(values)
                 .map(|path| Target::resource_decoded(None, &path)),
             Self::Prefix(template) => template
-                .expand(params)
+                .expand(values)
                 .map(|path| Target::prefix_decoded(None, &path)),
             Self::Fixed(target) => Some(target.clone()),
         };

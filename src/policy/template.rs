@@ -3,11 +3,25 @@
 //! A template is read once. Which names it may use is known only when it meets a pattern, so that
 //! is asked for separately ([`Template::unknown`]).
 
+use std::borrow::Cow;
+
 use super::Params;
 use crate::error::{Error, ErrorKind};
 
 /// The longest template in bytes. The project's own choice: code that needs more has slipped.
 const MAX_BYTES: usize = 1024;
+
+/// What takes the places in a template: the parameters of a route, or the fields of a message.
+pub(crate) trait Values {
+    /// Returns the value of `name`, if there is one.
+    fn value(&self, name: &str) -> Option<Cow<'_, str>>;
+}
+
+impl Values for Params<'_> {
+    fn value(&self, name: &str) -> Option<Cow<'_, str>> {
+        self.get(name)
+    }
+}
 
 /// A text with places for route parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +94,13 @@ impl Template {
         &self.source
     }
 
+    /// Returns whether it has places.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.pieces
+            .iter()
+            .all(|piece| matches!(piece, Piece::Text(_)))
+    }
+
     /// Returns an error for each parameter that is not in `names`, those of the route.
     pub(crate) fn unknown<'a>(&'a self, names: &'a [Box<str>]) -> impl Iterator<Item = Error> + 'a {
         self.pieces.iter().filter_map(move |piece| {
@@ -102,13 +123,13 @@ impl Template {
         })
     }
 
-    /// Returns the text with the decoded parameters in their places; `None` if one is missing.
-    pub(crate) fn expand(&self, params: &Params<'_>) -> Option<String> {
+    /// Returns the text with the values in their places; `None` if one is missing.
+    pub(crate) fn expand(&self, values: &impl Values) -> Option<String> {
         let mut out = String::new();
         for piece in &self.pieces {
             match piece {
                 Piece::Text(text) => out.push_str(text),
-                Piece::Param(name) => out.push_str(&params.get(name)?),
+                Piece::Param(name) => out.push_str(&values.value(name)?),
             }
         }
         Some(out)

@@ -113,7 +113,8 @@ impl Facts {
         if self.has(Self::EVENTS) {
             return Some(Bypass::EventStream);
         }
-        if self.has(Self::AUTHORIZATION) && !identified {
+        if self.has(Self::AUTHORIZATION) && !identified && has_unkeyed_credentials(headers, policy)
+        {
             return Some(Bypass::Authorization);
         }
         if self.has(Self::COOKIE) && !identified && !all_declared(headers, policy) {
@@ -152,6 +153,13 @@ fn is_guarded(name: &str) -> bool {
             | "x-api-key"
             | "x-user"
     )
+}
+
+/// Returns whether there are credentials that the policy does not key by, as a field like any other.
+pub(crate) fn has_unkeyed_credentials(headers: &HeaderMap, policy: &Policy) -> bool {
+    [header::AUTHORIZATION, header::PROXY_AUTHORIZATION]
+        .iter()
+        .any(|name| headers.contains_key(name) && !policy.vary.contains(name))
 }
 
 fn has_unkeyed(headers: &HeaderMap, policy: &Policy) -> bool {

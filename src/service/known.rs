@@ -170,6 +170,12 @@ impl KnownRoutes {
         router.at(path).ok().map(|found| Arc::clone(found.value))
     }
 
+    /// Returns what is known of a pattern that has been met before.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn met(&self, pattern: &str) -> Option<Arc<Known>> {
+        self.by_pattern.load().get(pattern).cloned()
+    }
+
     /// Returns what is known of a pattern; nothing if there are too many.
     pub(crate) fn of(&self, pattern: &str) -> Option<Arc<Known>> {
         if let Some(known) = self.by_pattern.load().get(pattern) {

@@ -2,10 +2,11 @@
 
 use std::{borrow::Cow, cell::RefCell, sync::Arc};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
 
 use super::{
-    facts::{Facts, carries_body, is_long},
+    facts::{Facts, carries_body, has_unkeyed_credentials, is_long},
     kept::{Kept, original_uri},
     plan::{Question, Reason, Standing, Step, Stored, plan},
     settings::{Matched, Shared},
@@ -25,6 +26,10 @@ use crate::{
     },
     store::Found,
 };
+
+/// What belongs to the key of a request besides its head: for a call, the message.
+#[derive(Clone, Debug)]
+pub(crate) struct KeyTail(pub(crate) Bytes);
 
 /// What is to be done.
 #[derive(Debug)]
@@ -112,6 +117,7 @@ struct Looking<'a> {
     uri: Cow<'a, Uri>,
     facts: Facts,
     identity: Option<&'a str>,
+    tail: Option<&'a KeyTail>,
     now: Timestamp,
 }
 
@@ -148,6 +154,11 @@ pub(crate) fn look<B: 'static>(
         uri,
         facts,
         identity,
+        tail: if shared.calls {
+            request.extensions().get()
+        } else {
+            None
+        },
         now,
     };
     let Ok(authority) = authority(original, headers) else {
@@ -351,6 +362,9 @@ impl Looking<'_> {
         self.shared
             .recipe
             .write(&self.matched.policy, &request, key);
+        if let Some(KeyTail(tail)) = self.tail {
+            key.part(tail);
+        }
     }
 
     /// What clients ask of caches is honoured by a gateway. An application's cache is part of the
@@ -378,7 +392,9 @@ impl Looking<'_> {
             requested: self.now,
             arrived,
             began: arrived,
-            identified: self.identity.is_some(),
+            identified: self.identity.is_some()
+                || self.facts.is_authorized()
+                    && !has_unkeyed_credentials(self.headers, &self.matched.policy),
             #[cfg(feature = "data")]
             reads: super::gathered::Reads::begin(&self.shared.core),
         }
@@ -447,6 +463,7 @@ pub(crate) fn keep_post<B: 'static>(
         uri: Cow::Borrowed(uri),
         facts: Facts::of(headers),
         identity: None,
+        tail: None,
         now,
     };
     let mut key = KeyBuffer::default();

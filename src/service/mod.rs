@@ -18,7 +18,7 @@
 //! | What does the second tier have? | `second` |
 //! | Which values did the handler read? | `gathered` |
 //! | Does a request come from the flight of an outer layer? | `nested` |
-//! | What does a mutating request invalidate, and when? | `mutation` |
+//! | What does a mutating request invalidate, and when? | `mutation`, `pending` |
 
 mod answer;
 mod arrive;
@@ -37,6 +37,7 @@ mod launch;
 mod look;
 mod mutation;
 mod nested;
+mod pending;
 mod plan;
 mod pump;
 mod second;
@@ -48,4 +49,13 @@ mod taught;
 pub use self::{
     cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},
     swr::SwrLayer,
+};
+#[cfg(feature = "grpc")]
+pub(crate) use self::{
+    kept::original_uri,
+    look::KeyTail,
+    nested::take_off,
+    pending::Pending,
+    pump::{Fillable, Mark},
+    settings::Shared,
 };

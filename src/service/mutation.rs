@@ -1,10 +1,5 @@
 //! Requests that change something: the handler runs, and what it may have changed is stamped before
 //! its answer is let go.
-//!
-//! The stamp comes after the handler, since a fill that begins in between may read the old value,
-//! and before the client can know of the change. If the run ends without an answer (the client left,
-//! the handler panicked), the change may have been made, or may still be: it is stamped at once, and
-//! again a little later.
 
 use std::{future::poll_fn, sync::Arc, time::Duration};
 
@@ -15,21 +10,18 @@ use super::{
     cache::CacheBody,
     kept::{Kept, original_uri},
     look::keep_post,
-    pump::{Fillable, keep_answer},
+    pending::Pending,
+    pump::{Fillable, is_marked, keep_answer},
     settings::{Matched, Shared},
 };
 use crate::{
-    handle::{Answered, Core},
-    invalidate::{Ack, Purge, Source, may_have_changed, of_response},
+    handle::Answered,
+    invalidate::{Purge, Source, may_have_changed, of_response},
     key,
     observe::Outcome,
     policy::{Invalidate, Invalidations, Params, Target},
     semantics::storable::Preset,
 };
-
-/// When a run that ended without an answer is stamped again: two seconds, after which a commit that
-/// was under way has been made or never will be.
-const STAMPED_AGAIN: Duration = Duration::from_secs(2);
 
 /// Answers a request that may change something.
 pub(crate) async fn mutate<S, R, B>(
@@ -45,9 +37,9 @@ where
     let mut posted = keep_post(&shared, &request, shared.core.clock.now());
     let collector = Invalidations::active();
     request.extensions_mut().insert(collector.clone());
-    let mut pending = Pending::of(&shared, &request, collector);
+    let mut mutation = Mutation::of(&shared, &request, collector);
     let answered = Answered {
-        state: pending.matched.state(&shared.core),
+        state: mutation.matched.state(&shared.core),
         outcome: Outcome::Mutation,
         method: request.method(),
         uri: original_uri(&request),
@@ -55,7 +47,7 @@ where
     shared.core.answered(&answered, None);
     poll_fn(|context| service.poll_ready(context))
         .await
-        .inspect_err(|_| pending.disarm())?;
+        .inspect_err(|_| mutation.pending.disarm())?;
     let run = service.call(request);
     let ended = match &posted {
         Some(kept) => kept.reading(run).await,
@@ -63,13 +55,15 @@ where
     };
     match ended {
         Ok(mut response) => {
-            if may_have_changed(response.status(), shared.preset) {
-                pending.answered(&response);
-                let ack = pending.stamp().await;
-                response.extensions_mut().insert(ack);
-                pending.hold();
+            if is_marked(&response, &shared.core) {
+                mutation.leave_resource_to_inner();
             }
-            pending.disarm();
+            if may_have_changed(response.status(), shared.preset) && mutation.answered(&response) {
+                let ack = mutation.pending.stamp().await;
+                response.extensions_mut().insert(ack);
+                mutation.hold();
+            }
+            mutation.pending.disarm();
             // Everything that was stored before is void from here on; the answer is newer than that.
             Ok(match posted.take().and_then(Kept::past_own_stamp) {
                 Some(kept) => keep_answer(response, &kept),
@@ -78,119 +72,88 @@ where
         }
         Err(error) => {
             if shared.preset == Preset::Application {
-                pending.stamp().await;
+                mutation.pending.stamp().await;
             }
-            pending.disarm();
+            mutation.pending.disarm();
             Err(error)
         }
     }
 }
 
-/// What a running mutation will have made void; stamps it if the run ends without an answer.
-struct Pending {
-    core: Arc<Core>,
+/// A request that may change something, while it is answered.
+struct Mutation {
     method: Method,
     authority: Option<Box<str>>,
     path: Box<str>,
-    purge: Purge,
     matched: Matched,
-    collector: Invalidations,
+    pending: Pending,
     hold: Option<Duration>,
-    armed: bool,
 }
 
-impl Pending {
+impl Mutation {
     fn of<R>(shared: &Arc<Shared>, request: &Request<R>, collector: Invalidations) -> Self {
         let uri = original_uri(request);
         let authority = key::authority(uri, request.headers()).ok();
         let matched = shared.matched(request, uri.path());
         // A request without a good authority may have reached any of them.
         let resource = Target::resource(authority.as_deref(), uri.path());
-        let mut pending = Self {
-            core: Arc::clone(&shared.core),
+        let purge = Purge::hard([resource])
+            .by(Source::Request(request.method().clone(), uri.path().into()));
+        let mut mutation = Self {
             method: request.method().clone(),
             authority: authority.as_deref().map(Into::into),
             path: uri.path().into(),
-            purge: Purge::hard([resource])
-                .by(Source::Request(request.method().clone(), uri.path().into())),
-            matched: matched.clone(),
-            collector,
             hold: matched.policy.hold,
-            armed: shared.preset == Preset::Application,
+            matched: matched.clone(),
+            pending: Pending::new(&shared.core, purge, collector),
         };
+        if shared.preset == Preset::Application {
+            mutation.pending.arm();
+        }
         if let Some(route) = &matched.route {
             let params = route.params(uri.path());
             for declared in route.invalidates(request.method()) {
-                pending.add(declared, &params);
+                mutation.add(declared, &params);
             }
         }
-        pending
+        mutation
     }
 
     fn add(&mut self, declared: &Invalidate, params: &Params<'_>) {
         let targets = declared.targets(params);
         if declared.is_soft() {
-            self.purge.soft.extend(targets);
+            self.pending.purge.soft.extend(targets);
         } else {
-            self.purge.hard.extend(targets);
+            self.pending.purge.hard.extend(targets);
         }
     }
 
-    /// Adds what the answer names: other locations, groups, and what its handler says.
-    fn answered<B>(&mut self, response: &Response<B>) {
+    /// A layer nearer to the handler knows what this was, such as a call that only reads: that it
+    /// came by a method that may change something does not void what is stored of its path.
+    fn leave_resource_to_inner(&mut self) {
+        let own = Target::resource(self.authority.as_deref(), &self.path);
+        self.pending.purge.hard.retain(|target| *target != own);
+    }
+
+    /// Adds what the answer names: other locations, groups, and what its handler says. Returns
+    /// whether there is anything to stamp.
+    fn answered<B>(&mut self, response: &Response<B>) -> bool {
         let authority = self.authority.as_deref();
         let named = of_response(&self.method, authority, &self.path, response.headers());
-        self.purge.hard.extend(named);
+        self.pending.purge.hard.extend(named);
         if let Some(added) = response.extensions().get::<Invalidate>() {
             let (matched, path) = (self.matched.clone(), self.path.clone());
             let pattern = matched.pattern();
             let params = pattern.map_or_else(Params::default, |pattern| pattern.params(&path));
             self.add(added, &params);
         }
-    }
-
-    /// Stamps, and returns when that is acknowledged. From here on a client that leaves no longer
-    /// ends the run without a stamp, whatever the preset: the change has been made.
-    async fn stamp(&mut self) -> Ack {
-        self.armed = true;
-        self.collect();
-        self.core.invalidate(&self.purge).await
-    }
-
-    /// Takes in what the handler named while it ran.
-    fn collect(&mut self) {
-        self.purge.hard.extend(self.collector.take());
+        !self.pending.is_empty()
     }
 
     /// Stamps once more after the time that a policy gives replicas to catch up.
     fn hold(&self) {
         if let Some(after) = self.hold {
-            self.stamp_later(after);
-        }
-    }
-
-    fn stamp_later(&self, after: Duration) {
-        if !self.core.has_background() {
-            return;
-        }
-        let (core, purge) = (Arc::clone(&self.core), self.purge.clone());
-        self.core.spawn(async move {
-            tokio::time::sleep(after).await;
-            core.invalidate(&purge).await;
-        });
-    }
-
-    fn disarm(&mut self) {
-        self.armed = false;
-    }
-}
-
-impl Drop for Pending {
-    fn drop(&mut self) {
-        if self.armed {
-            self.collect();
-            self.core.invalidate_here(&self.purge);
-            self.stamp_later(STAMPED_AGAIN);
+            self.pending.stamp_later(after);
         }
     }
 }

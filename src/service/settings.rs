@@ -29,6 +29,9 @@ pub(crate) struct Shared {
     pub(crate) base: Arc<Policy>,
     /// Whether the base policy declares every route of the layer, as next to a route.
     pub(crate) declared: bool,
+    /// Whether the layer is one for calls of gRPC: a pattern is a whole path then, and a tail
+    /// belongs to each key.
+    pub(crate) calls: bool,
     pub(crate) table: RouteTable,
     pub(crate) known: Arc<KnownRoutes>,
     /// The targeted fields that are read, the first valid one wins.
@@ -96,6 +99,7 @@ impl Shared {
             recipe: KeyRecipe::new(&core.namespace, "http"),
             base: Arc::default(),
             declared: false,
+            calls: false,
             table: RouteTable::default(),
             known: Arc::new(KnownRoutes::new(&core.routes)),
             targeted,
@@ -123,11 +127,38 @@ impl Shared {
         }
     }
 
+    /// Returns the settings of a layer for calls. Their messages are kept as they were sent: which
+    /// codings there are is between the service and its clients.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn for_calls(core: &Arc<Core>) -> Self {
+        Self {
+            recipe: KeyRecipe::for_calls(&core.namespace),
+            base: Arc::new(Policy::new().compress(false)),
+            calls: true,
+            ..Self::new(core, Preset::Application)
+        }
+    }
+
+    /// Learns that a method is cached as its handler declares.
+    #[cfg(feature = "grpc")]
+    pub(crate) fn learn_call(&self, path: &str, handler: &Arc<Policy>) {
+        if let Some(known) = self.known.of(path) {
+            let whole = Arc::new(handler.over(&self.base));
+            known.handler.learn(handler, &whole);
+            known.learn();
+        }
+    }
+
     /// Returns what holds for a request with the raw path `path`.
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.
     pub(crate) fn matched<B>(&self, request: &Request<B>, path: &str) -> Matched {
-        self.matched_by(matched_pattern(request), path)
+        let pattern = if self.calls {
+            Some(path)
+        } else {
+            matched_pattern(request)
+        };
+        self.matched_by(pattern, path)
     }
 
     /// The same, with the pattern that a router matched.

@@ -292,6 +292,11 @@ fn next_inflated(
 pub struct BodyError(Arc<dyn error::Error + Send + Sync>);
 
 impl BodyError {
+    #[cfg(feature = "grpc")]
+    pub(crate) fn of(error: impl Into<BoxError>) -> Self {
+        Self(Arc::from(error.into()))
+    }
+
     /// The shared body was given up, and there is nobody to go on reading it for this client.
     fn incomplete() -> Self {
         Self(Arc::from(BoxError::from(

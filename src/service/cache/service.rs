@@ -22,6 +22,7 @@ use crate::{
         kept::{cut_query, original_uri},
         look::{Fetch, Looked, look},
         mutation::mutate,
+        nested::is_in_flight,
         plan::Standing,
         pump::Fillable,
         second,
@@ -42,7 +43,7 @@ pub struct Cache<S> {
 }
 
 impl<S> Cache<S> {
-    pub(super) fn new(inner: S, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
         Self { inner, shared }
     }
 }
@@ -68,7 +69,8 @@ where
 
     fn call(&mut self, request: Request<R>) -> Self::Future {
         if !is_read(request.method()) {
-            return if is_safe(request.method()) {
+            let is_call = is_in_flight(&self.shared.core, request.extensions());
+            return if is_call || is_safe(request.method()) {
                 self.pass(request, After::Leave)
             } else {
                 ResponseFuture::slow(mutate(
