@@ -21,6 +21,7 @@ mod posts;
 mod sharing;
 mod staleness;
 mod stampede;
+mod standards;
 #[cfg(feature = "tracing")]
 mod traces;
 mod warming;
