@@ -114,8 +114,11 @@ pub use self::{
     clock::{Clock, SystemClock, TestClock, Timestamp},
     error::{Error, ErrorKind},
     handle::{Larder, LarderBuilder},
-    invalidate::Ack,
-    observe::{Outcome, Quantiles, RedisStatistics, RouteStatistics, Statistics, Traffic, Window},
+    invalidate::{Ack, Consistency},
+    observe::{
+        Outcome, Quantiles, RedisStatistics, RouteStatistics, SharedStatistics, Statistics,
+        Traffic, Window,
+    },
     policy::{
         CacheHint, Compress, Invalidate, Invalidations, Key, Policy, RouteTable, Routes, Target,
         hours, mins, secs,

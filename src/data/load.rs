@@ -21,7 +21,7 @@ use super::{
 use crate::{
     entry::{Entry, Seal},
     flight::{CatchPanic, Flight, Follower, Join, Landing, Leader},
-    handle::{Gathered, Gathering, Load},
+    handle::{Asked, Gathered, Gathering, Load},
     observe::Event,
 };
 
@@ -113,7 +113,8 @@ where
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Into<Box<dyn error::Error + Send + Sync>> + Send + 'static,
     {
-        let spare = match self.stored(id) {
+        let asked = self.core.asked().await;
+        let spare = match self.stored(id, asked) {
             Stored::Fresh { entry, refresh } => {
                 if let Ok(value) = self.answer(&entry) {
                     if refresh {
@@ -133,7 +134,7 @@ where
             Stored::Spare(entry) => Some(entry),
             Stored::Nothing => None,
         };
-        let loaded = self.join(id, load).await;
+        let loaded = self.join(id, asked, load).await;
         match (loaded, spare) {
             (Err(error), Some(spare)) => match self.answer(&spare) {
                 Ok(value) if !self.core.is_dead(&spare.seal) => {
@@ -155,7 +156,7 @@ where
     }
 
     /// Loads, or waits for a load that is under way.
-    async fn join<F, O, E>(&self, id: &str, load: F) -> Loaded<T>
+    async fn join<F, O, E>(&self, id: &str, asked: Asked, load: F) -> Loaded<T>
     where
         F: FnOnce(Loading) -> O + Send + 'static,
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
@@ -172,19 +173,20 @@ where
                 doomed
                     .as_ref()
                     .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                    && self.core.is_current(&flight.seal)
+                    && self.core.may_follow(&flight.seal, asked.trust, asked.at)
             };
-            let seal = || Seal::new(position, self.own_targets(id));
+            let begun = self.core.clock.now();
+            let seal = || Seal::new(position, self.own_targets(id)).begun(begun);
             let mut follower = match self.core.values.loads.join(&key, usable, seal) {
                 Join::Lead(leader) => return self.lead(id, leader, load).await,
                 Join::Full => return self.alone(id, load).await,
                 Join::Follow(follower) => follower,
             };
-            match self.wait(&mut follower, deadline).await {
+            match self.wait(&mut follower, asked, deadline).await {
                 Waited::Done(loaded) => return loaded,
                 Waited::Late => {
                     let _place = follower.straggle().await;
-                    return match self.stored(id) {
+                    return match self.stored(id, self.core.asked().await) {
                         Stored::Fresh { entry, .. } => match self.answer(&entry) {
                             Ok(value) => Ok(value),
                             Err(Unreadable) => self.alone(id, load).await,
@@ -200,14 +202,19 @@ where
         }
     }
 
-    async fn wait(&self, follower: &mut Follower<(), Load>, deadline: Instant) -> Waited<T> {
+    async fn wait(
+        &self,
+        follower: &mut Follower<(), Load>,
+        asked: Asked,
+        deadline: Instant,
+    ) -> Waited<T> {
         let Ok(landing) = timeout_at(deadline, follower.wait(true)).await else {
             return Waited::Late;
         };
         match landing {
             Landing::Landed(Load::Brought(entry)) => {
-                if !self.core.is_current(&entry.seal) {
-                    self.core.counters.note(Event::Fenced);
+                if !self.core.may_follow(&entry.seal, asked.trust, asked.at) {
+                    self.core.note_unusable(&entry.seal, asked.trust, asked.at);
                     return Waited::Void;
                 }
                 Gathering::note(&*entry.tags, entry.life.received);
@@ -240,7 +247,7 @@ where
         }
         let position = self.core.position();
         let usable = |flight: &LoadFlight| self.core.is_current(&flight.seal);
-        let seal = || Seal::new(position, self.own_targets(id));
+        let seal = || Seal::new(position, self.own_targets(id)).begun(now);
         if let Some(leader) = self.core.values.loads.lead(&self.key(id), usable, seal) {
             self.core.counters.note(Event::Refreshed);
             drop(self.launch(id, leader, old.cloned(), load));
@@ -326,7 +333,7 @@ where
 
     /// Returns the value as the second tier has it, if it is fresh and not to be loaded ahead.
     async fn fresh_elsewhere(&self, id: &str, local: u64) -> Option<Arc<Entry>> {
-        match self.recalled(id, local).await {
+        match self.recalled(id, local, self.core.asked().await).await {
             Stored::Fresh {
                 entry,
                 refresh: false,

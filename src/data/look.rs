@@ -14,7 +14,8 @@ use crate::{
     clock::Timestamp,
     entry::{Entry, Position, compress::unpack},
     fence::Verdict,
-    handle::Gathering,
+    handle::{Asked, Gathering},
+    invalidate::Trust,
     key::{Key, KeyBuffer, write_value},
     observe::Event,
     store::{Found, Wanted},
@@ -118,9 +119,10 @@ where
     /// # }
     /// ```
     pub async fn look_up(&self, id: &str) -> LookUp<T> {
+        let asked = self.core.asked().await;
         let (position, began) = (self.core.position(), self.core.clock.now());
-        let stored = match self.stored(id) {
-            Stored::Nothing => self.recalled(id, position.local).await,
+        let stored = match self.stored(id, asked) {
+            Stored::Nothing => self.recalled(id, position.local, asked).await,
             stored => stored,
         };
         if let Stored::Fresh { entry, .. } = stored {
@@ -156,8 +158,7 @@ where
     }
 
     /// Finds what is stored of the value in the first tier, and notes that it was asked for.
-    pub(super) fn stored(&self, id: &str) -> Stored {
-        let now = self.core.clock.now();
+    pub(super) fn stored(&self, id: &str, asked: Asked) -> Stored {
         let found = SCRATCH.with_borrow_mut(|Scratch { key, variants }| {
             write_value(&self.core.namespace, &self.entity, id, key);
             self.core
@@ -170,11 +171,11 @@ where
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
-        self.standing(entry, now)
+        self.standing(entry, asked)
     }
 
     /// Asks the second tier for a value. `local` is the local position of the fence from before.
-    pub(super) async fn recalled(&self, id: &str, local: u64) -> Stored {
+    pub(super) async fn recalled(&self, id: &str, local: u64, asked: Asked) -> Stored {
         let Some(tier) = &self.core.second else {
             return Stored::Nothing;
         };
@@ -187,33 +188,34 @@ where
             now: self.core.clock.now(),
         };
         match tier.find(wanted).await {
-            Some(entry) => self.promoted(entry),
+            Some(entry) => self.promoted(entry, asked),
             None => Stored::Nothing,
         }
     }
 
     /// Puts what the second tier had into the first one, unless it is void.
-    fn promoted(&self, entry: Entry) -> Stored {
+    fn promoted(&self, entry: Entry, asked: Asked) -> Stored {
         let core = &self.core;
-        if let Verdict::Dead(_) = core.judge_second(&entry.seal) {
-            core.counters.note(Event::Fenced);
+        if let Verdict::Dead(reason) = core.judge_second(&entry.seal, asked.trust, asked.at) {
+            core.note_fenced(reason);
             return Stored::Nothing;
         }
         let entry = Arc::new(entry);
         Gathering::note(&*entry.tags, entry.life.received);
         core.store.insert(&entry.key, Arc::clone(&entry));
-        self.standing(entry, core.clock.now())
+        self.standing(entry, asked)
     }
 
     /// Returns what is known of values: those that are fresh, and of which it is known that there
     /// are none.
     pub(super) async fn known<'i>(&self, ids: &'i [String]) -> HashMap<&'i str, Option<Arc<T>>> {
+        let asked = self.core.asked().await;
         let local = self.core.position().local;
         let mut known = HashMap::with_capacity(ids.len());
         let mut unknown: Vec<&str> = Vec::new();
         for id in ids {
             if !known.contains_key(&**id) && !unknown.contains(&&**id) {
-                match self.said(self.stored(id)) {
+                match self.said(self.stored(id, asked)) {
                     Some(value) => drop(known.insert(&**id, value)),
                     None => unknown.push(id),
                 }
@@ -225,7 +227,7 @@ where
         let keys: Vec<Key> = unknown.iter().map(|id| self.key(id)).collect();
         let found = tier.find_many(&keys, local, self.core.clock.now()).await;
         for (id, entry) in unknown.into_iter().zip(found) {
-            if let Some(value) = entry.and_then(|entry| self.said(self.promoted(entry))) {
+            if let Some(value) = entry.and_then(|entry| self.said(self.promoted(entry, asked))) {
                 known.insert(id, value);
             }
         }
@@ -246,12 +248,13 @@ where
     }
 
     /// Says how a stored value stands.
-    pub(super) fn standing(&self, entry: Arc<Entry>, now: Timestamp) -> Stored {
-        let soft_at = match self.core.fence.judge(&entry.seal) {
+    pub(super) fn standing(&self, entry: Arc<Entry>, asked: Asked) -> Stored {
+        let now = self.core.clock.now();
+        let soft_at = match self.core.judge(&entry.seal, asked.trust, asked.at) {
             Verdict::Valid => Timestamp::NEVER,
             Verdict::Soft(at) => at,
-            Verdict::Dead(_) => {
-                self.core.counters.note(Event::Fenced);
+            Verdict::Dead(reason) => {
+                self.core.note_fenced(reason);
                 return Stored::Nothing;
             }
         };
@@ -274,7 +277,11 @@ where
 
     /// Returns the version of the row of what is stored of a value and not void.
     pub(super) fn stored_version(&self, id: &str) -> Option<u64> {
-        match self.stored(id) {
+        let known_here = Asked {
+            trust: Trust::Known,
+            at: self.core.clock.now(),
+        };
+        match self.stored(id, known_here) {
             Stored::Fresh { entry, .. } | Stored::Stale(entry) | Stored::Spare(entry) => {
                 version(&unpack(&entry.body, self.core.max_body).ok()?)
             }

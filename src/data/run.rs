@@ -95,7 +95,8 @@ where
         tags.extend(made.gathered.tags.iter().cloned());
         tags.sort_unstable();
         tags.dedup();
-        let seal = Seal::new(position, targets_of(&tags));
+        let begun = made.gathered.oldest.min(began);
+        let seal = Seal::new(position, targets_of(&tags)).begun(begun);
         let storable = !made.said.no_store && tags.len() <= MAX_TAGS;
         let head = Head::new(HeadParts {
             key: self.key(id),
@@ -188,9 +189,7 @@ where
         let core = &self.core;
         if entry.life.gone_at <= core.clock.now() || entry.body.length > core.max_body {
             core.counters.note(Event::Declined);
-        } else if core.is_dead(&entry.seal) {
-            core.counters.note(Event::Fenced);
-        } else {
+        } else if !core.is_fenced(&entry.seal) {
             if core.store.insert(&entry.key, Arc::clone(entry)) {
                 core.counters.note(Event::Stored);
             }

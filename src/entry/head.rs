@@ -195,7 +195,10 @@ impl Head {
         tags.extend_from_slice(&old.tags);
         tags.sort_unstable();
         tags.dedup();
-        self.seal = Seal::new(self.seal.position, targets);
+        let is_untagged = !self.seal.is_tagged() && !old.seal.is_tagged();
+        self.seal = Seal::new(self.seal.position, targets)
+            .begun(self.seal.begun)
+            .untagged(is_untagged);
         self.tags = tags.into();
         self.variation.clone_from(&old.variation);
         self.hits.store(old.hits(), Ordering::Relaxed);

@@ -1,10 +1,16 @@
 //! What a stored response was sealed with when its fill began, for the fence to judge.
 
+use std::time::Duration;
+
 use crate::{
     clock::Timestamp,
     policy::TargetId,
     sync::{AtomicU64, Ordering},
 };
+
+/// How long after its fill began what carries tags may be served while nobody can be asked whether
+/// it was invalidated elsewhere.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Where a node stood in the order of invalidations when a fill began.
 ///
@@ -22,6 +28,11 @@ pub(crate) struct Position {
 pub(crate) struct Seal {
     pub(crate) position: Position,
     pub(crate) targets: Box<[TargetId]>,
+    /// When the fill began, or the oldest of those whose results it used. What a slow handler
+    /// answers is as old as what it read at its beginning.
+    pub(crate) begun: Timestamp,
+    /// Whether it carries tags. What has none has its lifetime as its whole contract.
+    is_tagged: bool,
     /// The change count of the fence at which the entry was last found alive. Zero: never.
     checked: AtomicU64,
     /// The earliest moment at which a soft purge was found to apply, in milliseconds.
@@ -29,13 +40,39 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
+    /// Returns the seal of something that carries tags, and of which nobody knows when its fill
+    /// began: the stricter of what [`begun`](Self::begun) and [`untagged`](Self::untagged) change.
     pub(crate) fn new(position: Position, targets: Vec<TargetId>) -> Self {
         Self {
             position,
             targets: targets.into_boxed_slice(),
+            begun: Timestamp::default(),
+            is_tagged: true,
             checked: AtomicU64::new(0),
             soft_at: AtomicU64::new(Timestamp::NEVER.as_millis()),
         }
+    }
+
+    /// Returns the seal of a fill that began at `begun`.
+    pub(crate) fn begun(mut self, begun: Timestamp) -> Self {
+        self.begun = begun;
+        self
+    }
+
+    /// Returns the seal of something that carries no tags, if `is_untagged`.
+    pub(crate) fn untagged(mut self, is_untagged: bool) -> Self {
+        self.is_tagged &= !is_untagged;
+        self
+    }
+
+    pub(crate) fn is_tagged(&self) -> bool {
+        self.is_tagged
+    }
+
+    /// Returns whether it may be served at `now` although nobody knows what was invalidated
+    /// elsewhere.
+    pub(crate) fn is_trusted(&self, now: Timestamp) -> bool {
+        !self.is_tagged || now <= self.begun.after(TRUSTED_FOR)
     }
 
     /// Returns what was found at the change count `changes`: the moment of a soft purge, or

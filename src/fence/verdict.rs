@@ -22,6 +22,8 @@ pub(crate) enum Reason {
     Floor,
     /// One of its targets was stamped after its fill began.
     Stamp,
+    /// Nobody can be asked whether it was invalidated on another node.
+    Unverified,
 }
 
 impl Verdict {

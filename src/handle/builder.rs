@@ -14,10 +14,13 @@ use crate::{
     error::{Error, ErrorKind},
     fence::Fence,
     flight::Flights,
+    invalidate::Consistency,
     observe::{Counters, Durations, Gauges, RouteStates, Snapshot, Windows},
     semantics::cache_status::Name,
     store::Memory,
 };
+#[cfg(feature = "redis")]
+use crate::{invalidate::Relay, store::SecondTier};
 
 /// The first tier's size if none is set: 64 MiB.
 const DEFAULT_MEMORY: u64 = 64 << 20;
@@ -54,6 +57,7 @@ pub struct LarderBuilder {
     clock: Arc<dyn Clock>,
     #[cfg(feature = "redis")]
     redis: Option<super::redis::Redis>,
+    consistency: Consistency,
 }
 
 impl LarderBuilder {
@@ -67,6 +71,7 @@ impl LarderBuilder {
             clock: Arc::new(SystemClock::new()),
             #[cfg(feature = "redis")]
             redis: None,
+            consistency: Consistency::Bounded,
         }
     }
 
@@ -104,22 +109,39 @@ impl LarderBuilder {
         self
     }
 
+    /// Sets how sure an answer has to be that nothing was invalidated on another node. Default:
+    /// [`Consistency::Bounded`]. Without a shared tier there are no other nodes, and both are one.
+    pub fn consistency(mut self, consistency: Consistency) -> Self {
+        self.consistency = consistency;
+        self
+    }
+
     /// Sets the clock, for tests that move the time.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Adds a second tier in Redis, which all nodes of the namespace share. Default: none.
+    /// Adds a second tier in Redis, which all nodes of the [namespace](Self::namespace) share, and
+    /// with it what they invalidate. Default: none, the cache is this process's own.
     ///
     /// Building does not wait for Redis, and works without it: requests go on as if it was not
     /// there until it is.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), larder::Error> {
+    /// let larder = larder::Larder::builder()
+    ///     .redis("redis://127.0.0.1:6379")
+    ///     .namespace("shop")
+    ///     .build()
+    ///     .await?;
+    /// # drop(larder);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[cfg(feature = "redis")]
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "no invalidation reaches the other nodes yet")
-    )]
-    pub(crate) fn redis(mut self, redis: impl Into<super::redis::Redis>) -> Self {
+    pub fn redis(mut self, redis: impl Into<super::redis::Redis>) -> Self {
         self.redis = Some(redis.into());
         self
     }
@@ -131,20 +153,11 @@ impl LarderBuilder {
     ///
     /// Fails if a setting can not work: a namespace that is empty, longer than 64 bytes or has other
     /// characters than letters, digits, `-`, `_` and `.`; a name that a structured field can not
-    /// carry; a memory that can not hold a body of the length allowed.
+    /// carry; a memory that can not hold a body of the length allowed; an address of a Redis that can
+    /// not be read, and a Redis at all outside of a tokio runtime.
     pub async fn build(self) -> Result<Larder, Error> {
         check_namespace(&self.namespace)?;
-        let name = Name::new(&self.name).ok_or_else(|| {
-            let message = format!(
-                "name `{}` can not stand in Cache-Status; use printable ASCII characters",
-                self.name.escape_debug()
-            );
-            Error::new(ErrorKind::Configuration, message)
-        })?;
-        if self.max_body == 0 {
-            let message = "max_body of 0 bytes would store nothing; leave the layer out instead";
-            return Err(Error::new(ErrorKind::Configuration, message));
-        }
+        let name = self.checked_name()?;
         let first = Snapshot::first(self.clock.now());
         #[cfg(feature = "redis")]
         let (second, writer) = match &self.redis {
@@ -154,6 +167,8 @@ impl LarderBuilder {
                 (Some(tier), Some(writer))
             }
         };
+        #[cfg(feature = "redis")]
+        let relay = second.as_ref().map(|second| self.relay(second));
         #[cfg(not(feature = "redis"))]
         let second = None;
         let core = Core {
@@ -161,6 +176,8 @@ impl LarderBuilder {
             second,
             clock: self.clock,
             fence: Fence::new(),
+            #[cfg(feature = "redis")]
+            relay,
             flights: Arc::new(Flights::new()),
             counters: Counters::default(),
             #[cfg(feature = "data")]
@@ -187,10 +204,35 @@ impl LarderBuilder {
         };
         let core = Arc::new(core);
         #[cfg(feature = "redis")]
-        if let Some(writer) = writer {
+        if let (Some(writer), Some(relay)) = (writer, &core.relay) {
             super::redis::start(&core, writer);
+            relay.start(&core);
         }
         Ok(started(core))
+    }
+
+    /// Returns the name in `Cache-Status`, if that and the longest body can work.
+    fn checked_name(&self) -> Result<Name, Error> {
+        let name = Name::new(&self.name).ok_or_else(|| {
+            let message = format!(
+                "name `{}` can not stand in Cache-Status; use printable ASCII characters",
+                self.name.escape_debug()
+            );
+            Error::new(ErrorKind::Configuration, message)
+        })?;
+        if self.max_body == 0 {
+            let message = "max_body of 0 bytes would store nothing; leave the layer out instead";
+            return Err(Error::new(ErrorKind::Configuration, message));
+        }
+        Ok(name)
+    }
+
+    /// Returns the way to the other nodes of a second tier.
+    #[cfg(feature = "redis")]
+    fn relay(&self, second: &SecondTier) -> Arc<Relay> {
+        let is_strict = self.consistency == Consistency::Strict;
+        let connections = second.connections().clone();
+        Arc::new(Relay::new(connections, Arc::clone(&self.clock), is_strict))
     }
 }
 

@@ -1,5 +1,7 @@
 //! What all parts of one cache share.
 
+#[cfg(feature = "redis")]
+use std::time::Duration;
 use std::{
     future::Future,
     sync::{
@@ -11,16 +13,18 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(feature = "redis")]
+use crate::invalidate::{Host, Relay};
 #[cfg(feature = "data")]
 use crate::policy::Target;
 #[cfg(larder_sabotage)]
 use crate::sabotage::{Fault, is_planted};
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     entry::{Entry, Head, Position, Seal},
-    fence::{Fence, Mode, Verdict},
+    fence::{Fence, Mode, Reason, Verdict},
     flight::{Flights, SharedBody},
-    invalidate::{Ack, Purge, ids},
+    invalidate::{Ack, Purge, Trust, ids},
     observe::{Counters, Durations, Event, Gauges, RouteStates, Span, Statistics, Windows},
     semantics::cache_status::Name,
     store::{Memory, SecondTier},
@@ -41,6 +45,9 @@ pub(crate) struct Core {
     pub(crate) store: Memory,
     pub(crate) second: Option<SecondTier>,
     pub(crate) fence: Fence,
+    /// The way to the other nodes; none if there are no others.
+    #[cfg(feature = "redis")]
+    pub(crate) relay: Option<Arc<Relay>>,
     pub(crate) flights: Arc<Flights<Draft, Arc<Entry>>>,
     #[cfg(feature = "data")]
     pub(crate) values: super::Values,
@@ -71,28 +78,64 @@ pub(crate) struct Core {
     pub(crate) stop: CancellationToken,
 }
 
+/// How far what was known of invalidations could be relied on when somebody came to read.
+#[cfg(feature = "data")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) trust: Trust,
+    pub(crate) at: Timestamp,
+}
+
 impl Core {
     /// Invalidates, and returns when everybody who has to know of it does.
     ///
-    /// Where it is dropped before it is ready, [`invalidate_here`](Self::invalidate_here) has to be
-    /// called instead: nothing may have been stamped yet.
-    #[expect(
-        clippy::unused_async,
-        reason = "with a shared tier it waits for the others"
-    )]
+    /// Where it is dropped after its first poll, and before it is ready, it has invalidated here.
     pub(crate) async fn invalidate(&self, purge: &Purge) -> Ack {
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay
+            && !purge.is_empty()
+        {
+            self.note_invalidated(purge);
+            return relay.invalidate(&self.fence, purge).await;
+        }
         self.invalidate_here(purge)
+    }
+
+    /// Invalidates, and waits at most `within` until so many replicas of the shared tier know of it.
+    #[cfg(feature = "redis")]
+    pub(crate) async fn invalidate_wait(
+        &self,
+        purge: &Purge,
+        replicas: usize,
+        within: Duration,
+    ) -> Ack {
+        match &self.relay {
+            Some(relay) if !purge.is_empty() => {
+                self.note_invalidated(purge);
+                (relay.invalidate_replicated(&self.fence, purge, replicas, within)).await
+            }
+            _ => self.invalidate_here(purge),
+        }
     }
 
     /// Invalidates in this process, at once, and leaves telling the others to the background.
     pub(crate) fn invalidate_here(&self, purge: &Purge) -> Ack {
-        if !purge.is_empty() {
-            let targets = purge.hard.len() + purge.soft.len();
-            Span::invalidate(&purge.source, targets).in_scope(|| self.stamp(purge));
-            self.counters.note(Event::Invalidated);
-            self.invalidated(purge);
+        if purge.is_empty() {
+            return Ack::Global;
         }
+        self.note_invalidated(purge);
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay {
+            return relay.invalidate_here(&self.fence, purge);
+        }
+        let targets = purge.hard.len() + purge.soft.len();
+        Span::invalidate(&purge.source, targets).in_scope(|| self.stamp(purge));
         Ack::Global
+    }
+
+    fn note_invalidated(&self, purge: &Purge) {
+        self.counters.note(Event::Invalidated);
+        self.invalidated(purge);
     }
 
     /// Makes the invalidation visible to all who begin from here on in this process.
@@ -114,6 +157,12 @@ impl Core {
         seal: &Seal,
         targets: &[Target],
     ) -> Option<Position> {
+        #[cfg(feature = "redis")]
+        if self.relay.is_some() {
+            // Another node may have invalidated them in this moment, and stored its own value: that
+            // nobody did can be found out here for this process alone.
+            return None;
+        }
         let position = self.fence.stamp_local_if_current(seal, &ids(targets))?;
         self.counters.note(Event::Invalidated);
         Some(position)
@@ -128,17 +177,6 @@ impl Core {
         matches!(self.fence.judge(seal), Verdict::Dead(_))
     }
 
-    /// Judges what was read from the second tier just now. The local number of its position is what
-    /// it was here before Redis was asked.
-    pub(crate) fn judge_second(&self, seal: &Seal) -> Verdict {
-        self.fence.judge(seal)
-    }
-
-    /// Returns whether an entry may go to the second tier, where other nodes find it.
-    pub(crate) fn may_leave(&self, entry: &Entry) -> bool {
-        !self.is_dead(&entry.seal)
-    }
-
     /// Returns whether no invalidation, not even a soft one, has come after what is sealed so.
     pub(crate) fn is_current(&self, seal: &Seal) -> bool {
         #[cfg(larder_sabotage)]
@@ -146,6 +184,121 @@ impl Core {
             return true;
         }
         self.fence.judge(seal) == Verdict::Valid
+    }
+
+    /// Returns how far the stamp table can be relied on at `now`; none if somebody has to be
+    /// [asked](Self::ask) first.
+    #[inline]
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(
+            clippy::unused_self,
+            clippy::unnecessary_wraps,
+            reason = "nobody else invalidates"
+        )
+    )]
+    pub(crate) fn trust(&self, now: Timestamp) -> Option<Trust> {
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay
+            && !relay.is_in_sync(now)
+        {
+            return None;
+        }
+        #[cfg(not(feature = "redis"))]
+        let _ = now;
+        Some(Trust::Known)
+    }
+
+    /// Asks how far the stamp table can be relied on, and has it brought up to date if it can be.
+    /// Takes no longer than a request may wait.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(clippy::unused_async, reason = "nobody else invalidates")
+    )]
+    pub(crate) async fn ask(&self) -> Trust {
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay {
+            return relay.ask().await;
+        }
+        Trust::Known
+    }
+
+    /// Returns the word of a reader who comes now, and asks for it if need be.
+    #[cfg(feature = "data")]
+    pub(crate) async fn asked(&self) -> Asked {
+        let at = self.clock.now();
+        let trust = match self.trust(at) {
+            Some(trust) => trust,
+            None => self.ask().await,
+        };
+        Asked { trust, at }
+    }
+
+    /// Returns whether what is sealed so may be served to a request that came at `now`.
+    #[inline]
+    pub(crate) fn judge(&self, seal: &Seal, trust: Trust, now: Timestamp) -> Verdict {
+        match trust {
+            Trust::Known => self.fence.judge(seal),
+            Trust::Alone if seal.is_trusted(now) => self.fence.judge(seal),
+            Trust::Alone | Trust::Nothing => Verdict::Dead(Reason::Unverified),
+        }
+    }
+
+    /// Returns whether the answer of a run that is sealed so may be used for a request that came at
+    /// `arrived`.
+    pub(crate) fn may_follow(&self, seal: &Seal, trust: Trust, arrived: Timestamp) -> bool {
+        if trust == Trust::Nothing && seal.begun > arrived {
+            // It began after the request came, which is as good as a run of one's own.
+            return self.is_current(seal);
+        }
+        self.judge(seal, trust, arrived) == Verdict::Valid && self.is_current(seal)
+    }
+
+    /// Returns whether an entry may go to the second tier, where other nodes find it: it is alive,
+    /// others can judge it there, and they know of all of its targets that were invalidated here.
+    pub(crate) fn may_leave(&self, entry: &Entry) -> bool {
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay
+            && (!relay.is_shared(entry.seal.position.epoch)
+                || relay.outbox().has_any(&entry.seal.targets))
+        {
+            return false;
+        }
+        !self.is_dead(&entry.seal)
+    }
+
+    /// Returns how what came from the second tier may be served to a request that came at `now`.
+    ///
+    /// Its seal has the local number that stood *before* Redis was asked: what is invalidated here
+    /// from then on kills it, and what was before is still in the outbox, or in the registry.
+    pub(crate) fn judge_second(&self, seal: &Seal, trust: Trust, now: Timestamp) -> Verdict {
+        // The outbox first: what has left it can be seen in the stamp table.
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay
+            && relay.outbox().has_any(&seal.targets)
+        {
+            return Verdict::Dead(Reason::Stamp);
+        }
+        self.judge(seal, trust, now)
+    }
+
+    /// Counts that the answer of a run could not be used for a request that came at `arrived`.
+    pub(crate) fn note_unusable(&self, seal: &Seal, trust: Trust, arrived: Timestamp) {
+        self.note_fenced(match self.judge(seal, trust, arrived) {
+            Verdict::Dead(reason) => reason,
+            Verdict::Valid | Verdict::Soft(_) => Reason::Stamp,
+        });
+    }
+
+    /// Returns whether what is sealed so may not be served any more, and counts it if so.
+    pub(crate) fn is_fenced(&self, seal: &Seal) -> bool {
+        match self.fence.judge(seal) {
+            Verdict::Dead(reason) => {
+                self.note_fenced(reason);
+                true
+            }
+            Verdict::Valid | Verdict::Soft(_) => false,
+        }
     }
 
     pub(crate) fn statistics(&self) -> Statistics {
@@ -157,6 +310,10 @@ impl Core {
         statistics.flights = u64::try_from(self.flights.len()).unwrap_or(u64::MAX);
         if let Some(second) = &self.second {
             statistics.redis = second.statistics();
+        }
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay {
+            statistics.shared = relay.statistics();
         }
         statistics
     }
@@ -195,6 +352,21 @@ impl Core {
 
     pub(crate) fn release(&self, bytes: u64) {
         self.buffered.fetch_sub(bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(feature = "redis")]
+impl Host for Core {
+    fn fence(&self) -> &Fence {
+        &self.fence
+    }
+
+    fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    fn relay(&self) -> Option<&Arc<Relay>> {
+        self.relay.as_ref()
     }
 }
 

@@ -25,14 +25,15 @@ pub(crate) use self::insight::{DeclaredRoute, Explained, Insight, Inspect, Inval
 pub(crate) use self::publish::Published;
 #[cfg(feature = "redis")]
 pub use self::redis::Redis;
+#[cfg(feature = "data")]
+pub(crate) use self::{
+    core::Asked,
+    gather::{Gathered, Gathering},
+    values::{Load, Values},
+};
 pub(crate) use self::{
     core::{Core, Draft},
     record::Answered,
-};
-#[cfg(feature = "data")]
-pub(crate) use self::{
-    gather::{Gathered, Gathering},
-    values::{Load, Values},
 };
 use crate::{
     invalidate::{Ack, Purge},
@@ -92,6 +93,36 @@ impl Larder {
     /// ```
     pub async fn invalidate(&self, targets: impl IntoIterator<Item = Target>) -> Ack {
         self.core.invalidate(&Purge::hard(targets)).await
+    }
+
+    /// Invalidates, and waits until that many replicas of the Redis know of it, but no longer than
+    /// `within`.
+    ///
+    /// [`invalidate`](Self::invalidate) is acknowledged by the primary alone. If that fails in the
+    /// next moment, the replica that takes its place may never have heard of it. That does no harm to
+    /// what is stored, which is void after a failover; it does to a response that another node was
+    /// making at that moment. [`Ack::Local`] says that fewer replicas had it in time, or that Redis
+    /// could not be reached; the invalidation is sent again in both cases.
+    ///
+    /// ```no_run
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), larder::Error> {
+    /// # let larder = larder::Larder::builder().redis("redis://127.0.0.1").build().await?;
+    /// use larder::{Target, secs};
+    ///
+    /// larder.invalidate_wait([Target::tag("prices")], 1, secs(1)).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "redis")]
+    pub async fn invalidate_wait(
+        &self,
+        targets: impl IntoIterator<Item = Target>,
+        replicas: usize,
+        within: Duration,
+    ) -> Ack {
+        let purge = Purge::hard(targets);
+        self.core.invalidate_wait(&purge, replicas, within).await
     }
 
     /// Makes everything that belongs to one of `targets` stale from now on.
@@ -190,12 +221,25 @@ impl Larder {
         self.core.store.sweep(self.core.clock.now())
     }
 
+    /// Gives what was invalidated while Redis was away the time to get there; returns what is left.
+    #[cfg(feature = "redis")]
+    async fn drain(&self, deadline: Duration) -> Duration {
+        let begun = tokio::time::Instant::now();
+        if let Some(relay) = &self.core.relay {
+            // Whether it got there or not: the process ends.
+            let _ = tokio::time::timeout(deadline, relay.drained()).await;
+        }
+        deadline.saturating_sub(begun.elapsed())
+    }
+
     /// Ends background work: handler runs that others wait for and refreshes.
     ///
     /// Those in progress have until `deadline` from now; what is not done then is dropped, and its
     /// waiters are told. Layers go on to work, without starting new background work.
     pub async fn shutdown(&self, deadline: Duration) {
         self.core.tasks.close();
+        #[cfg(feature = "redis")]
+        let deadline = self.drain(deadline).await;
         let ended = async {
             self.core.tasks.wait().await;
             if let Some(second) = &self.core.second {

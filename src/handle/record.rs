@@ -5,8 +5,8 @@ use http::{Method, Uri};
 use super::Core;
 use crate::{
     clock::{Stopwatch, Timestamp},
-    entry::{Entry, Seal},
-    fence::{Reason, Verdict},
+    entry::Entry,
+    fence::Reason,
     invalidate::Purge,
     observe::{Event, Outcome, RouteState, Snapshot, Window},
 };
@@ -79,12 +79,12 @@ impl Core {
     fn tell(&self, _: &Answered<'_>, _: Timestamp) {}
 
     /// Counts a response that was found void.
-    pub(crate) fn fenced(&self, seal: &Seal) {
-        self.counters.note(match self.fence.judge(seal) {
-            Verdict::Dead(Reason::Epoch) => Event::FencedByEpoch,
-            Verdict::Dead(Reason::Floor) => Event::FencedByFloor,
-            // A flight is given up for a soft purge as well.
-            Verdict::Dead(Reason::Stamp) | Verdict::Soft(_) | Verdict::Valid => Event::Fenced,
+    pub(crate) fn note_fenced(&self, reason: Reason) {
+        self.counters.note(match reason {
+            Reason::Epoch => Event::FencedByEpoch,
+            Reason::Floor => Event::FencedByFloor,
+            Reason::Stamp => Event::Fenced,
+            Reason::Unverified => Event::Unverified,
         });
     }
 

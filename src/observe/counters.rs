@@ -1,6 +1,9 @@
 //! Counters that cost a hit one uncontended addition.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use super::{Outcome, Traffic, place};
 
@@ -17,6 +20,8 @@ pub(crate) enum Event {
     FencedByFloor,
     /// ... because it was filled under another registry.
     FencedByEpoch,
+    /// ... for want of somebody to ask.
+    Unverified,
     /// A target was stamped.
     Invalidated,
     /// A refresh in the background was started.
@@ -25,10 +30,12 @@ pub(crate) enum Event {
     Failed,
     /// A tag that breaks the rules was left out.
     TagRefused,
+    /// A message of another program could not be read.
+    Misheard,
 }
 
 impl Event {
-    const COUNT: usize = 9;
+    const COUNT: usize = 11;
 }
 
 #[derive(Debug, Default)]
@@ -98,6 +105,23 @@ pub struct Statistics {
     pub flights: u64,
     /// The second tier; all zero without one.
     pub redis: RedisStatistics,
+    /// How it stands with the other nodes; all zero without a second tier.
+    pub shared: SharedStatistics,
+}
+
+/// How it stands with the other nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SharedStatistics {
+    /// Targets that were invalidated here and wait for Redis to come back.
+    pub pending: usize,
+    /// How old the knowledge of invalidations on other nodes is; none if there is none.
+    pub sync_age: Option<Duration>,
+    /// How long the last invalidation took until it had come round.
+    pub invalidation_lag: Duration,
+    /// How often the registry of invalidations was found anew: once at the start, then whenever it
+    /// was lost.
+    pub epochs: u64,
 }
 
 /// What was counted of a second tier in Redis since the handle was built.
@@ -155,14 +179,22 @@ impl Statistics {
     }
 
     /// Returns the same by what made them void: a `stamp` on one of their targets, the `floor` below
-    /// which this node has missed something, or another `epoch` of the registry.
+    /// which this node has missed something, another `epoch` of the registry, or that Redis can not
+    /// be asked whether another node has invalidated them (`unverified`).
     #[must_use]
-    pub fn fenced_by(&self) -> [(&'static str, u64); 3] {
+    pub fn fenced_by(&self) -> [(&'static str, u64); 4] {
         [
             ("stamp", self.events(Event::Fenced)),
             ("floor", self.events(Event::FencedByFloor)),
             ("epoch", self.events(Event::FencedByEpoch)),
+            ("unverified", self.events(Event::Unverified)),
         ]
+    }
+
+    /// Returns how many messages on the channel of invalidations could not be read.
+    #[must_use]
+    pub fn misheard(&self) -> u64 {
+        self.events(Event::Misheard)
     }
 
     /// Returns how many invalidations were made, each with all its targets counted as one.

@@ -26,7 +26,7 @@ pub(crate) use self::{
     windows::{Snapshot, Windows},
 };
 pub use self::{
-    counters::{RedisStatistics, Statistics},
+    counters::{RedisStatistics, SharedStatistics, Statistics},
     histogram::Quantiles,
     outcome::Outcome,
     routes::{RouteStatistics, Traffic},

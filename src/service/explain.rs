@@ -20,6 +20,7 @@ use crate::{
     entry::Entry,
     fence::{Cause, Reason, Verdict},
     handle::{Core, DeclaredRoute, Explained, Inspect, Invalidated},
+    invalidate::Trust,
     key::{KeyText, authority},
     observe::Outcome,
     policy::{Target, TargetId},
@@ -128,7 +129,15 @@ impl Telling {
             .as_ref()
             .and_then(|identify| identify.of(&parts));
         let request = Request::from_parts(parts, ());
-        match look(shared, matched, &request, identity.as_deref(), self.now) {
+        let trust = Some(Trust::Known);
+        match look(
+            shared,
+            matched,
+            &request,
+            identity.as_deref(),
+            self.now,
+            trust,
+        ) {
             Looked::Serve(entry, standing) => self.serve(&shared.core, entry, standing, false),
             Looked::ServeAndRefresh(entry, standing, _) => {
                 self.serve(&shared.core, entry, standing, true);
@@ -149,7 +158,7 @@ impl Telling {
                     "to the handler, alone; its answer may be stored",
                 );
             }
-            Looked::Pass => self.say("decision", "to the handler, alone"),
+            Looked::Pass | Looked::Ask => self.say("decision", "to the handler, alone"),
             Looked::Bypass(reason) => {
                 self.told.outcome = Outcome::Bypass;
                 self.say(
@@ -222,6 +231,7 @@ impl Telling {
                 Verdict::Dead(Reason::Floor) => {
                     "dead: it was filled before something this node missed"
                 }
+                Verdict::Dead(Reason::Unverified) => "not served while Redis can not be asked",
             },
         );
         if verdict != Verdict::Valid {

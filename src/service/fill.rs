@@ -63,7 +63,10 @@ where
             doomed
                 .as_ref()
                 .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                && core.is_current(&flight.seal)
+                && fetch.trust.map_or_else(
+                    || core.is_current(&flight.seal),
+                    |trust| core.may_follow(&flight.seal, trust, fetch.arrived),
+                )
         };
         let mut follower = match core
             .flights

@@ -47,6 +47,8 @@ pub(crate) async fn follow<B>(
 ) -> Followed<B> {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
+    // What was invalidated before the request came has to be known before the answer is looked at.
+    let trust = fetch.ask().await;
     let complete = kept.facts.has_condition() || kept.facts.wants_range();
     if let Some(soft) = soft_timeout(fetch).map(|soft| Instant::now() + soft)
         && soft < deadline
@@ -71,8 +73,8 @@ pub(crate) async fn follow<B>(
         Landing::Failed => return Followed::Failed,
         Landing::Lost | Landing::Flying => return Followed::Lost,
     };
-    if !core.is_current(&head.seal) {
-        core.fenced(&head.seal);
+    if !core.may_follow(&head.seal, trust, fetch.arrived) {
+        core.note_unusable(&head.seal, trust, fetch.arrived);
         return Followed::Void;
     }
     if !is_for_all(fetch, head) {

@@ -3,6 +3,7 @@
 use std::{future::Future, sync::Arc};
 
 use super::kept::Kept;
+use crate::clock::Timestamp;
 #[cfg(feature = "data")]
 use crate::handle::{Core, Gathering};
 
@@ -45,6 +46,14 @@ impl Kept {
         let place = self.reads.0.as_ref();
         place.map_or_else(Vec::new, |place| place.so_far().tags)
     }
+
+    /// Returns when the oldest of what the answer is made of was read: the beginning of this run, or
+    /// of a fill whose value it has used.
+    pub(crate) fn oldest(&self) -> Timestamp {
+        let place = self.reads.0.as_ref();
+        let oldest = place.map_or(Timestamp::NEVER, |place| place.so_far().oldest);
+        oldest.min(self.requested)
+    }
 }
 
 #[cfg(not(feature = "data"))]
@@ -63,5 +72,9 @@ impl Kept {
 
     pub(crate) fn inherited_tags(&self) -> Vec<Arc<str>> {
         Vec::new()
+    }
+
+    pub(crate) fn oldest(&self) -> Timestamp {
+        self.requested
     }
 }

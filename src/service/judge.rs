@@ -365,7 +365,9 @@ impl Judging<'_> {
             status: response.status,
             headers: self.kept_fields(&response.headers),
             life,
-            seal: Seal::new(position, ids),
+            seal: Seal::new(position, ids)
+                .begun(kept.oldest())
+                .untagged(tags.is_empty()),
             tags: tags.into(),
             variation: self.variation(vary),
             reuse,

@@ -93,9 +93,12 @@ impl Kept {
 
     /// Returns the seal of a handler run that begins now.
     pub(crate) fn seal(&self) -> Seal {
-        let mut ids = self.targets();
-        ids.extend(self.declared_tags());
+        let (mut ids, tags) = (self.targets(), self.declared_tags());
+        let is_untagged = tags.is_empty();
+        ids.extend(tags);
         Seal::new(self.position, ids)
+            .begun(self.requested)
+            .untagged(is_untagged)
     }
 
     /// Returns whether a refusal to store the answer may be due to this one client, and says nothing
@@ -150,8 +153,8 @@ impl Kept {
 
     /// Takes the fence's position anew, for a handler run that begins now.
     pub(crate) fn restart(&mut self) {
-        self.position = self.shared.core.position();
         self.requested = self.shared.core.clock.now();
+        self.position = self.shared.core.position();
         #[cfg(feature = "data")]
         {
             self.reads = super::gathered::Reads::begin(&self.shared.core);

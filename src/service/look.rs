@@ -15,6 +15,7 @@ use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
     fence::Verdict,
+    invalidate::Trust,
     key::{Key, KeyBuffer, KeyedRequest, authority, keep_listed},
     observe::Bypass,
     semantics::{
@@ -31,6 +32,10 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct KeyTail(pub(crate) Bytes);
 
+mod again;
+
+pub(crate) use self::again::{keep_post, look_again};
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Looked {
@@ -46,6 +51,8 @@ pub(crate) enum Looked {
     /// Straight to the handler, and say why.
     Bypass(Bypass),
     OnlyIfCachedMiss,
+    /// Nothing can be said before the shared registry has been asked.
+    Ask,
 }
 
 impl Looked {
@@ -59,6 +66,7 @@ impl Looked {
             Self::Pass => "pass",
             Self::Bypass(_) => "bypass",
             Self::OnlyIfCachedMiss => "only-if-cached-miss",
+            Self::Ask => "ask",
         }
     }
 }
@@ -75,9 +83,23 @@ pub(crate) struct Fetch {
     /// What the client asks for, if that is honoured.
     pub(crate) asked: Option<RequestDirectives>,
     pub(crate) reason: Forward,
+    /// When the request came.
+    pub(crate) arrived: Timestamp,
+    /// How far what was known then could be relied on; none if nobody was asked.
+    pub(crate) trust: Option<Trust>,
 }
 
 impl Fetch {
+    /// Returns how far what is known of invalidations can be relied on for this request, and asks for
+    /// that if need be.
+    pub(crate) async fn ask(&self) -> Trust {
+        let core = &self.kept.shared.core;
+        match self.trust.or_else(|| core.trust(self.arrived)) {
+            Some(trust) => trust,
+            None => core.ask().await,
+        }
+    }
+
     /// Returns the question that was decided on, as it stands now.
     pub(crate) fn question(&self, now: Timestamp) -> Question<'_> {
         Question {
@@ -119,15 +141,17 @@ struct Looking<'a> {
     identity: Option<&'a str>,
     tail: Option<&'a KeyTail>,
     now: Timestamp,
+    trust: Option<Trust>,
 }
 
-/// Looks a request up.
+/// Looks a request up. `trust` is what was found out by asking, if somebody was asked.
 pub(crate) fn look<B: 'static>(
     shared: &Arc<Shared>,
     matched: &Matched,
     request: &Request<B>,
     identity: Option<&str>,
     now: Timestamp,
+    trust: Option<Trust>,
 ) -> Looked {
     let facts = Facts::of(request.headers());
     if let Some(refused) = refusal(shared, matched, request, facts, identity.is_some()) {
@@ -160,6 +184,7 @@ pub(crate) fn look<B: 'static>(
             None
         },
         now,
+        trust: trust.or_else(|| shared.core.trust(now)),
     };
     let Ok(authority) = authority(original, headers) else {
         return if matched.looked_up {
@@ -214,7 +239,9 @@ fn refusal<B: 'static>(
 struct Match {
     /// What may be served, or be asked about.
     stored: Option<Arc<Entry>>,
-    /// When it was soft-purged.
+    /// What may only stand in for a handler that fails.
+    spare: Option<Arc<Entry>>,
+    /// When either was soft-purged.
     soft_at: Option<Timestamp>,
     /// Why the request goes forward if it does.
     forward: Forward,
@@ -240,24 +267,29 @@ impl Looking<'_> {
                 Looked::Pass
             };
         }
-        let found = self.found(key, bytes);
+        let Some(found) = self.found(key, bytes) else {
+            return Looked::Ask;
+        };
         let asked = self.honoured();
         let step = plan(&self.question(&found, key, asked.as_ref()));
         let fetch = |found: Match, reason| {
             let kept = kept();
             let flight = flight_key(&kept, found.names.as_deref());
             let Match {
-                stored: stale,
+                stored,
+                spare,
                 soft_at,
                 ..
             } = found;
             Box::new(Fetch {
                 kept,
                 flight,
-                stale,
+                stale: stored.or(spare),
                 soft_at,
                 asked,
                 reason,
+                arrived: self.now,
+                trust: self.trust,
             })
         };
         let forward = found.forward;
@@ -280,33 +312,51 @@ impl Looking<'_> {
         }
     }
 
-    /// Finds what is stored for the request and not void.
-    fn found(&self, key: &KeyBuffer, bytes: &mut Vec<u8>) -> Match {
+    /// Finds what is stored for the request and not void; none if somebody has to be asked first.
+    fn found(&self, key: &KeyBuffer, bytes: &mut Vec<u8>) -> Option<Match> {
         let core = &self.shared.core;
-        let (stored, soft_at, forward, names) =
-            match core.store.find(key.as_bytes(), self.headers, bytes) {
-                Found::Miss => (None, None, Forward::UriMiss, None),
-                Found::OtherVariants(names) => (None, None, Forward::VaryMiss, Some(names)),
-                Found::Hit(entry) => {
-                    let names = entry
-                        .variation
-                        .as_ref()
-                        .map(|variation| Arc::clone(&variation.names));
-                    match core.fence.judge(&entry.seal) {
-                        Verdict::Valid => (Some(entry), None, Forward::Stale, names),
-                        Verdict::Soft(at) => (Some(entry), Some(at), Forward::Stale, names),
-                        Verdict::Dead(_) => {
-                            core.fenced(&entry.seal);
-                            (None, None, Forward::Miss, names)
-                        }
-                    }
+        let mut found = Match {
+            stored: None,
+            spare: None,
+            soft_at: None,
+            forward: Forward::UriMiss,
+            names: None,
+        };
+        match core.store.find(key.as_bytes(), self.headers, bytes) {
+            Found::Miss => {}
+            Found::OtherVariants(names) => {
+                found.forward = Forward::VaryMiss;
+                found.names = Some(names);
+            }
+            Found::Hit(entry) => {
+                found.forward = Forward::Stale;
+                found.names = entry
+                    .variation
+                    .as_ref()
+                    .map(|variation| Arc::clone(&variation.names));
+                self.judge(entry, self.trust?, &mut found);
+            }
+        }
+        Some(found)
+    }
+
+    /// Puts what is stored into the place that it may take.
+    fn judge(&self, entry: Arc<Entry>, trust: Trust, found: &mut Match) {
+        let core = &self.shared.core;
+        match core.judge(&entry.seal, trust, self.now) {
+            Verdict::Valid => found.stored = Some(entry),
+            Verdict::Soft(at) => {
+                found.stored = Some(entry);
+                found.soft_at = Some(at);
+            }
+            Verdict::Dead(reason) => {
+                core.note_fenced(reason);
+                found.forward = Forward::Miss;
+                if trust == Trust::Alone && !core.is_dead(&entry.seal) {
+                    // Where it was declared that something old is better than a failure.
+                    found.spare = Some(entry);
                 }
-            };
-        Match {
-            stored,
-            soft_at,
-            forward,
-            names,
+            }
         }
     }
 
@@ -399,76 +449,6 @@ impl Looking<'_> {
             reads: super::gathered::Reads::begin(&self.shared.core),
         }
     }
-}
-
-/// Looks again for a request that has waited for others in vain: one of them may have had success.
-pub(crate) fn look_again(fetch: &Fetch) -> Option<(Arc<Entry>, Standing)> {
-    let kept = &fetch.kept;
-    let core = &kept.shared.core;
-    let Found::Hit(entry) = core.store.find(&kept.key, &kept.headers, &mut Vec::new()) else {
-        return None;
-    };
-    let soft_at = match core.fence.judge(&entry.seal) {
-        Verdict::Valid => None,
-        Verdict::Soft(at) => Some(at),
-        Verdict::Dead(_) => return None,
-    };
-    let now = core.clock.now();
-    let stored = Stored {
-        life: entry.life,
-        flags: entry.reuse,
-        soft_at,
-        may_retry: entry.may_retry(now),
-    };
-    let question = Question {
-        stored: Some(stored),
-        ..fetch.question(now)
-    };
-    match plan(&question) {
-        Step::Serve(standing) | Step::ServeAndRefresh(standing) => Some((entry, standing)),
-        _ => None,
-    }
-}
-
-/// Keeps the head of a POST to a gateway, whose answer may be what a later GET asks for (RFC 9110
-/// §9.3.3). Not where a policy makes the handler see less of a GET than it sees of this request, or
-/// asks whose request it is.
-pub(crate) fn keep_post<B: 'static>(
-    shared: &Arc<Shared>,
-    request: &Request<B>,
-    now: Timestamp,
-) -> Option<Box<Kept>> {
-    if *request.method() != Method::POST
-        || shared.preset != Preset::Gateway
-        || !shared.core.has_background()
-    {
-        return None;
-    }
-    let (uri, headers) = (original_uri(request), request.headers());
-    let matched = shared.matched(request, uri.path());
-    let policy = &matched.policy;
-    let is_kept = matched.looked_up
-        && policy.no_store != Some(true)
-        && policy.query.is_none()
-        && policy.identity.is_none()
-        && !matched.state(&shared.core).is_paused()
-        && !is_long(uri)
-        && !too_wide(&policy.vary, headers);
-    let authority = authority(uri, headers).ok().filter(|_| is_kept)?;
-    let looking = Looking {
-        shared,
-        matched: &matched,
-        method: request.method(),
-        headers,
-        uri: Cow::Borrowed(uri),
-        facts: Facts::of(headers),
-        identity: None,
-        tail: None,
-        now,
-    };
-    let mut key = KeyBuffer::default();
-    let path = looking.write_key(&authority, &mut key);
-    Some(Box::new(looking.kept(&authority, &key, path)))
 }
 
 /// Returns the key of a request whose responses vary on the query as `variance` says: the key of

@@ -406,8 +406,7 @@ impl Pump {
         if !self.stored {
             return None;
         }
-        if self.core.is_dead(&entry.seal) {
-            self.core.fenced(&entry.seal);
+        if self.core.is_fenced(&entry.seal) {
             return None;
         }
         let whence = self.whence.as_ref();

@@ -12,7 +12,12 @@
 //! | stale | the handler runs, is asked to confirm it, and may fail |
 //! | void, damaged, nothing, no word in time | the handler runs |
 
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use http::{HeaderMap, Response};
 
@@ -29,6 +34,7 @@ use crate::{
     entry::{Entry, Head},
     fence::Verdict,
     handle::Core,
+    invalidate::Trust,
     key::Key,
     observe::Outcome,
     semantics::vary::selecting,
@@ -64,20 +70,47 @@ pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
         local: kept.position.local,
         now: core.clock.now(),
     };
-    match tier.find(wanted).await {
-        Some(entry) => judge(fetch, Arc::new(entry)),
-        None => Second::Nothing,
+    // Asked beside each other: one round trip, whoever has to be how sure.
+    match both(tier.find(wanted), fetch.ask()).await {
+        (Some(entry), trust) => judge(fetch, Arc::new(entry), trust),
+        (None, _) => Second::Nothing,
     }
 }
 
-fn judge(fetch: &Fetch, entry: Arc<Entry>) -> Second {
+/// Waits for both at the same time.
+async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    let (mut first, mut second) = (None, None);
+    poll_fn(|context| {
+        if first.is_none()
+            && let Poll::Ready(output) = one.as_mut().poll(context)
+        {
+            first = Some(output);
+        }
+        if second.is_none()
+            && let Poll::Ready(output) = other.as_mut().poll(context)
+        {
+            second = Some(output);
+        }
+        match (first.take(), second.take()) {
+            (Some(first), Some(second)) => Poll::Ready((first, second)),
+            (one, other) => {
+                (first, second) = (one, other);
+                Poll::Pending
+            }
+        }
+    })
+    .await
+}
+
+fn judge(fetch: &Fetch, entry: Arc<Entry>, trust: Trust) -> Second {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let soft_at = match core.judge_second(&entry.seal) {
+    let soft_at = match core.judge_second(&entry.seal, trust, core.clock.now()) {
         Verdict::Valid => None,
         Verdict::Soft(at) => Some(at),
-        Verdict::Dead(_) => {
-            core.fenced(&entry.seal);
+        Verdict::Dead(reason) => {
+            core.note_fenced(reason);
             return Second::Nothing;
         }
     };

@@ -1,5 +1,6 @@
 //! larder over a real redis-server that fails in every way that one machine can bring about.
 //!
+//! - [`fence`]: what one node invalidates is void on the others.
 //! - [`harness`]: the server and the proxy of these tests do what they say.
 //!
 //! Every test has a server of its own. Times are those of real processes: bounds are loose where
@@ -13,7 +14,9 @@
     reason = "a test may panic, and measures time"
 )]
 
+mod fence;
 mod harness;
+mod node;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;

@@ -238,7 +238,7 @@ impl<'a> Sections<'a> {
             status: fixed.status,
             headers: fields(present(self.fields)?)?,
             life: fixed.life,
-            seal: Seal::new(fixed.position, self.targets(&tags)?),
+            seal: Seal::new(fixed.position, self.targets(&tags)?).untagged(tags.is_empty()),
             tags: tags.into(),
             variation: self.variation.map(variation).transpose()?,
             reuse: ReuseFlags {

@@ -13,6 +13,7 @@ use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
     handle::{Answered, Core},
+    invalidate::Trust,
     observe::{Outcome, Span, is_measured},
     semantics::methods::is_safe,
     service::{
@@ -82,15 +83,76 @@ where
         }
         let measured = is_measured().then(Stopwatch::start);
         let matched = self.shared.matched(&request, original_uri(&request).path());
-        let (mut request, identity) = identified(request, &matched);
+        let (request, identity) = identified(request, &matched);
         let now = self.shared.core.clock.now();
-        let looked = looked(&self.shared, &matched, &request, identity.as_deref(), now);
+        let identified = identity.as_deref();
+        let looked = looked(&self.shared, &matched, &request, identified, now, None);
+        if matches!(looked, Looked::Ask) {
+            return self.ask(request, matched, identity, measured);
+        }
+        self.take(looked, request, &matched, now, measured)
+    }
+}
+
+/// What is known of a request that is answered from the store.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    matched: &'a Matched,
+    standing: Standing,
+    now: Timestamp,
+    /// Runs since the request came, if it is measured.
+    measured: Option<Stopwatch>,
+}
+
+impl<S> Cache<S> {
+    /// Looks the request up again once the shared registry has been asked.
+    fn ask<R, B>(
+        &self,
+        request: Request<R>,
+        matched: Matched,
+        identity: Option<String>,
+        measured: Option<Stopwatch>,
+    ) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        let mut cache = self.clone();
+        ResponseFuture::slow(async move {
+            let shared = Arc::clone(&cache.shared);
+            let trust = shared.core.ask().await;
+            let now = shared.core.clock.now();
+            let identity = identity.as_deref();
+            let looked = looked(&shared, &matched, &request, identity, now, Some(trust));
+            cache.take(looked, request, &matched, now, measured).await
+        })
+    }
+
+    /// Does what a look-up has come to.
+    fn take<R, B>(
+        &mut self,
+        looked: Looked,
+        mut request: Request<R>,
+        matched: &Matched,
+        now: Timestamp,
+        measured: Option<Stopwatch>,
+    ) -> FutureOf<S, R, B>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
         let core = &self.shared.core;
         let count = |outcome| {
-            core.answered(&answered(core, &matched, outcome, &request), None);
+            core.answered(&answered(core, matched, outcome, &request), None);
         };
         let found = |standing| Found {
-            matched: &matched,
+            matched,
             standing,
             now,
             measured,
@@ -100,18 +162,19 @@ where
             Looked::ServeAndRefresh(entry, standing, fetch) => {
                 self.serve_and_refresh(&entry, found(standing), fetch, request)
             }
-            Looked::Fetch(fetch) => self.fetch(fetch, request, &matched),
+            Looked::Fetch(fetch) => self.fetch(fetch, request, matched),
             Looked::OnlyIfCachedMiss => {
                 count(Outcome::Refused);
                 ResponseFuture::ready(only_if_cached_miss())
             }
-            Looked::Pass => {
+            // Whoever has asked is not told to ask again.
+            Looked::Pass | Looked::Ask => {
                 count(Outcome::Pass);
                 self.pass(request, After::Leave)
             }
             Looked::Learn(kept) => {
                 count(Outcome::Pass);
-                let after = if cut(&mut request, &matched) {
+                let after = if cut(&mut request, matched) {
                     After::Learn(kept)
                 } else {
                     After::Leave
@@ -129,19 +192,7 @@ where
             }
         }
     }
-}
 
-/// What is known of a request that is answered from the store.
-#[derive(Clone, Copy)]
-struct Found<'a> {
-    matched: &'a Matched,
-    standing: Standing,
-    now: Timestamp,
-    /// Runs since the request came, if it is measured.
-    measured: Option<Stopwatch>,
-}
-
-impl<S> Cache<S> {
     /// Calls the inner service for this request alone.
     ///
     /// A service that is ready is called as it is. One that is not has begun to wait; it goes into
@@ -314,9 +365,10 @@ fn looked<R: 'static>(
     request: &Request<R>,
     identity: Option<&str>,
     now: Timestamp,
+    trust: Option<Trust>,
 ) -> Looked {
     let span = Span::lookup(matched.state(&shared.core).label());
-    let looked = span.in_scope(|| look(shared, matched, request, identity, now));
+    let looked = span.in_scope(|| look(shared, matched, request, identity, now, trust));
     span.decided(looked.as_str());
     looked
 }

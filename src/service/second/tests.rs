@@ -85,7 +85,10 @@ impl Node {
     async fn new(server: &Server, origin: &Origin, policy: Policy) -> Self {
         // These tests are about what is found, not about how fast a busy machine is.
         let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
-        Self::with(redis, origin, policy).await
+        let node = Self::with(redis, origin, policy).await;
+        // Before it knows the registry, what it fills is nobody else's.
+        eventually(|| node.larder.statistics().shared.sync_age.is_some()).await;
+        node
     }
 
     async fn with(redis: Redis, origin: &Origin, policy: Policy) -> Self {

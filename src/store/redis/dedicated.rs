@@ -55,6 +55,11 @@ impl Mailbox {
     pub(crate) async fn next(&mut self) -> Option<PushInfo> {
         self.pushes.recv().await
     }
+
+    /// Returns the next message if one is there already.
+    pub(crate) fn try_next(&mut self) -> Option<PushInfo> {
+        self.pushes.try_recv().ok()
+    }
 }
 
 impl Dedicated {

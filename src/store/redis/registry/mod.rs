@@ -166,15 +166,20 @@ impl Registry {
         Ok(answers.first().and_then(Self::place))
     }
 
-    /// Returns whether this node is the first to deal with the outside message of that digest. If
-    /// that can not be found out, it is: a message is better dealt with twice than never.
-    pub(crate) async fn claim(&self, digest: &str, budget: Duration) -> bool {
-        let mut pipeline = Pipeline::with_capacity(1);
-        let key = (self.connections.layout()).shared(&format!("claimed:{digest}"));
-        let set = pipeline.cmd("SET").arg(key).arg(1);
-        set.arg("NX").arg("PX").arg(CLAIMED_FOR);
+    /// Returns of each of the outside messages of those digests whether this node is the first to
+    /// deal with it. If that can not be found out, it is: a message is better dealt with twice than
+    /// never.
+    pub(crate) async fn claim(&self, digests: &[String], budget: Duration) -> Vec<bool> {
+        let mut pipeline = Pipeline::with_capacity(digests.len());
+        for digest in digests {
+            let key = (self.connections.layout()).shared(&format!("claimed:{digest}"));
+            let set = pipeline.cmd("SET").arg(key).arg(1);
+            set.arg("NX").arg("PX").arg(CLAIMED_FOR);
+        }
         let answers = self.connections.run(&pipeline, budget).await;
-        !answers.is_ok_and(|answers| matches!(*answers, [Value::Nil]))
+        let answers = answers.unwrap_or_default();
+        let is_first = |at| !matches!(answers.get(at), Some(Value::Nil));
+        (0..digests.len()).map(is_first).collect()
     }
 
     /// Makes stamps, and returns the place of the last one once `replicas` have it, or once `within`

@@ -275,9 +275,13 @@ async fn what_is_stamped_is_told_on_the_channel() {
 async fn an_outside_message_is_claimed_once() {
     let server = Server::start();
     let registry = registry(&server);
-    assert!(registry.claim("ab", PATIENT).await);
-    assert!(!registry.claim("ab", PATIENT).await);
-    assert!(registry.claim("cd", PATIENT).await);
+    let claim = |digests: &[&str]| {
+        let digests: Vec<String> = digests.iter().map(|digest| (*digest).to_owned()).collect();
+        let registry = &registry;
+        async move { registry.claim(&digests, PATIENT).await }
+    };
+    assert_eq!(claim(&["ab", "ab", "cd"]).await, [true, false, true]);
+    assert_eq!(claim(&["cd", "ef"]).await, [false, true]);
 }
 
 #[tokio::test]
