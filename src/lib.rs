@@ -157,6 +157,8 @@ pub mod _docs {
     pub mod routes {}
     #[doc = include_str!("docs/security.md")]
     pub mod security {}
+    #[doc = include_str!("docs/standards.md")]
+    pub mod standards {}
 }
 
 /// The examples of the README, which are tests so.

@@ -257,6 +257,36 @@ fn the_readme_names_every_feature_and_no_other() {
     assert_eq!(named, declared);
 }
 
+/// The page says by which test each rule is shown; a test that is renamed is renamed there.
+#[test]
+fn every_test_that_the_page_of_standards_names_is_there() {
+    let page = fs::read_to_string(root().join("src/docs/standards.md")).unwrap();
+    let mut code = String::new();
+    for folder in ["src", "tests"] {
+        append_all(&root().join(folder), &mut code);
+    }
+    let words = page.split('`').skip(1).step_by(2);
+    let named: Vec<&str> = words.filter(|word| word.contains('_')).collect();
+    assert!(named.len() > 50, "the page names {} tests", named.len());
+    let missing = named
+        .iter()
+        .filter(|name| !code.contains(&format!("fn {name}(")));
+    let faults: Vec<String> = missing.map(|name| format!("no test `{name}`")).collect();
+    report(&faults);
+}
+
+/// Appends the text of every source file below `folder`.
+fn append_all(folder: &Path, text: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            append_all(&path, text);
+        } else if path.extension().is_some_and(|kind| kind == "rs") {
+            text.push_str(&fs::read_to_string(&path).unwrap());
+        }
+    }
+}
+
 /// Returns the text from the line that is `heading` up to the next line that starts with `next`.
 fn section<'text>(text: &'text str, heading: &str, next: &str) -> &'text str {
     let start = text.find(&format!("\n{heading}\n")).unwrap() + heading.len() + 2;

@@ -30,7 +30,7 @@ use tower_http::{
     limit::RequestBodyLimitLayer, timeout::TimeoutLayer, trace::TraceLayer,
 };
 
-use crate::app::{App, Frames, data, read, request, settle};
+use crate::app::{App, Frames, Gate, data, read, request, settle};
 
 fn table() -> RouteTable {
     Routes::new()
@@ -159,6 +159,57 @@ async fn a_limit_of_one_call_below_neither_blocks_nor_panics() {
         }
     };
     timeout(Duration::from_secs(5), all).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_hit_is_answered_while_the_handlers_are_saturated() {
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let slow = move || {
+        let gate = inside.clone();
+        async move {
+            gate.pass().await;
+            "slow"
+        }
+    };
+    let origin = Router::new()
+        .route("/a", get(counted()))
+        .route("/b", get(slow));
+    let origin = ServiceBuilder::new().concurrency_limit(1).service(origin);
+    let service = CacheLayer::new(&larder().await)
+        .routes(table())
+        .layer(origin);
+    drop(service.clone().oneshot(request("/a")).await.unwrap());
+    settle().await;
+    let waiting = tokio::spawn(service.clone().oneshot(request("/b")));
+    settle().await;
+    let hit = timeout(Duration::from_secs(5), service.oneshot(request("/a")));
+    let hit = hit.await.unwrap().unwrap();
+    let told = hit.headers()["cache-status"].to_str().unwrap();
+    assert!(told.contains("hit"), "{told}");
+    gate.open();
+    assert!(waiting.await.unwrap().is_ok());
+}
+
+#[tokio::test]
+async fn the_size_of_a_body_is_told_exactly_only_where_no_trailers_follow() {
+    for (with_trailers, exact) in [(true, None), (false, Some(1))] {
+        let app = App::new(Policy::ttl(mins(1)), move |_, _| async move {
+            let trailers = HeaderMap::from_iter([("x-sum".parse().unwrap(), "7".parse().unwrap())]);
+            let mut frames = std::collections::VecDeque::from([data("a")]);
+            frames.extend(with_trailers.then(|| Ok(Frame::trailers(trailers))));
+            let body = Frames {
+                frames,
+                length: None,
+            };
+            Ok(Response::new(Body::new(body)))
+        })
+        .await;
+        app.get("/a").await;
+        settle().await;
+        let hit = app.send(request("/a")).await.unwrap();
+        assert_eq!(http_body::Body::size_hint(hit.body()).exact(), exact);
+    }
 }
 
 #[tokio::test]

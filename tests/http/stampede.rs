@@ -2,10 +2,12 @@
 
 use std::{
     collections::HashSet,
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    task::{Context, Waker},
     time::Duration,
 };
 
@@ -68,6 +70,20 @@ async fn a_client_that_leaves_takes_nobody_with_it() {
     assert_eq!(ended.answered.len(), 50);
     assert!(ended.answered.iter().all(|seen| seen.body == "by run 1"));
     assert_eq!(app.runs(), 1);
+}
+
+#[tokio::test]
+async fn a_leader_that_is_never_polled_again_holds_nobody_up() {
+    let (app, gate) = gated(by_run).await;
+    let mut leader = Box::pin(app.send(request("/a")));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(leader.as_mut().poll(&mut context).is_pending());
+    let crowd = app.crowd("/a", 20).await;
+    gate.open();
+    let ended = crowd.ended().await;
+    assert!(ended.answered.iter().all(|seen| seen.body == "by run 1"));
+    assert_eq!((ended.answered.len(), app.runs()), (20, 1));
+    drop(leader);
 }
 
 #[tokio::test]
