@@ -10,7 +10,7 @@ use super::{
     origin::{Content, Life, Part, Standing},
     read::Word,
     rules::{Rule, Rules},
-    server::Stored,
+    server::{FIRST_MINTED, Stored},
 };
 use crate::{
     clock::Timestamp,
@@ -289,7 +289,8 @@ impl Node {
     /// Writes an entry to Redis, some time later, and whatever has become of the node by then.
     fn send_to_second_tier(self: &Rc<Self>, entry: &Rc<Entry>) {
         let position = entry.seal.position;
-        if Some(position.epoch) == self.private.get() {
+        let is_private = position.epoch < FIRST_MINTED;
+        if is_private && self.world.rules.hold(Rule::PrivateEntriesDoNotLeave) {
             return;
         }
         let stored = Stored {

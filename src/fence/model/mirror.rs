@@ -5,7 +5,7 @@ use std::rc::Rc;
 use super::{
     line::{Connection, NoReply},
     node::Node,
-    registry::{Head, Line},
+    registry::{Head, Line, Stamps},
     rules::Rule,
     server::Server,
 };
@@ -55,8 +55,12 @@ impl Node {
         self.fence.lose();
         self.synced.set(None);
         if self.world.config.free.private_epoch {
-            let own = self.private.get().unwrap_or(self.life * 1_000) + 1;
-            self.private.set(Some(own));
+            let own = if self.world.rules.hold(Rule::PrivateEpochsAreUsedOnce) {
+                self.private.get() + 1
+            } else {
+                self.life * 1_000
+            };
+            self.private.set(own);
             self.fence.restart(Snapshot {
                 epoch: own,
                 ..Snapshot::default()
@@ -78,20 +82,17 @@ impl Node {
                 .mirror(|server| server.mint(world.now(), known))
                 .await?;
             let first = minted.map_err(|_| NoReply)?;
-            let (mut stamps, mut buckets) = (Vec::new(), Vec::new());
-            let skips = !world
-                .rules
-                .hold(Rule::NothingIsServedBeforeTheStampsAreLoaded);
-            if world.config.free.loads_stamps && !skips {
-                if !world.rules.hold(Rule::NamesAreLoadedBeforeBuckets) {
-                    buckets = self.mirror(|server| server.registry().buckets()).await?;
-                }
-                stamps = self.load_names().await?;
-                if world.rules.hold(Rule::NamesAreLoadedBeforeBuckets) {
-                    buckets = self.mirror(|server| server.registry().buckets()).await?;
-                }
-            }
-            let last = self.mirror(|server| server.head()).await?;
+            let (stamps, buckets) = self.load_stamps().await?;
+            let all_keys = world.rules.hold(Rule::AllKeysAreCheckedAfterLoading);
+            let last = self
+                .mirror(|server| {
+                    if all_keys {
+                        server.mint(world.now(), known).ok()
+                    } else {
+                        server.head()
+                    }
+                })
+                .await?;
             let Some(last) = last.filter(|last| {
                 last.epoch == first.epoch || !world.rules.hold(Rule::EpochIsCheckedAfterLoading)
             }) else {
@@ -102,13 +103,15 @@ impl Node {
             } else {
                 last.number
             };
+            let skips = !world
+                .rules
+                .hold(Rule::NothingIsServedBeforeTheStampsAreLoaded);
             let floor = if world.config.free.loads_stamps || skips {
                 0
             } else {
                 number
             };
             self.note(|| format!("loaded epoch {} at {number}", first.epoch));
-            self.private.set(None);
             self.fence.restart(Snapshot {
                 epoch: first.epoch,
                 number,
@@ -122,8 +125,25 @@ impl Node {
         }
     }
 
+    /// Reads all stamps, unless the floor is raised instead.
+    async fn load_stamps(&self) -> Result<(Stamps, Vec<(usize, u64)>), NoReply> {
+        let rules = self.world.rules;
+        let loads = rules.hold(Rule::NothingIsServedBeforeTheStampsAreLoaded);
+        if !self.world.config.free.loads_stamps || !loads {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let buckets = || self.mirror(|server| server.registry().buckets());
+        if rules.hold(Rule::NamesAreLoadedBeforeBuckets) {
+            let names = self.load_names().await?;
+            Ok((names, buckets().await?))
+        } else {
+            let buckets = buckets().await?;
+            Ok((self.load_names().await?, buckets))
+        }
+    }
+
     /// Reads all names, page by page. They are found again by number, since ranks move.
-    async fn load_names(&self) -> Result<Vec<(TargetId, u64, crate::fence::Mode)>, NoReply> {
+    async fn load_names(&self) -> Result<Stamps, NoReply> {
         let rules = self.world.rules;
         let mut stamps = Vec::new();
         let mut cursor = (0, TargetId(0));

@@ -72,8 +72,8 @@ pub(super) struct Node {
     pub(super) outbox: RefCell<Outbox>,
     /// When the last complete round of the mirror was sent.
     pub(super) synced: Cell<Option<u64>>,
-    /// The epoch that is this process' own, while it has no registry.
-    pub(super) private: Cell<Option<u64>>,
+    /// The last epoch that this process had for itself, without a registry.
+    pub(super) private: Cell<u64>,
 }
 
 impl Node {
@@ -87,7 +87,7 @@ impl Node {
             flights: RefCell::default(),
             outbox: RefCell::default(),
             synced: Cell::new(None),
-            private: Cell::new(None),
+            private: Cell::new(life * 1_000),
         })
     }
 

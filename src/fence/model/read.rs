@@ -203,6 +203,16 @@ impl Node {
         self.fence.judge(&entry.seal)
     }
 
+    /// Returns what an entry has to fear of the invalidations that this process alone has made.
+    fn judge_locally(&self, seal: &Seal) -> Verdict {
+        let position = Position {
+            sequence: u64::MAX,
+            ..seal.position
+        };
+        self.fence
+            .judge(&Seal::new(position, seal.targets.to_vec()))
+    }
+
     /// Asks the registry about the targets of one entry: names, then buckets, then whether it is
     /// the registry of the entry. What this process alone has invalidated, its fence knows.
     async fn ask(&self, seal: &Seal) -> Result<Verdict, NoReply> {
@@ -228,28 +238,31 @@ impl Node {
                 .call(lane, |server| server.registry().highest_bucket(targets))
                 .await?;
         }
-        let head = self.call(lane, |server| server.head()).await?;
+        let all_keys = rules.hold(Rule::AskingLooksAtAllKeys);
+        let (world, known) = (&self.world, position.epoch);
+        let head = self
+            .call(lane, |server| {
+                if all_keys {
+                    server.mint(world.now(), known).ok()
+                } else {
+                    server.head()
+                }
+            })
+            .await?;
         let is_its_registry = head.is_some_and(|head| head.epoch == seal.position.epoch)
-            || !rules.hold(Rule::AskingLooksAtTheRegistry);
+            || !rules.hold(Rule::AskingLooksAtTheEpoch);
         let sequence = seal.position.sequence;
         let dead = |(_, number, mode): &(_, u64, Mode)| *mode == Mode::Hard && *number > sequence;
         if !is_its_registry || bucket > sequence || names.iter().any(dead) {
             return Ok(DEAD);
         }
-        let own = Seal::new(
-            Position {
-                sequence: u64::MAX,
-                ..seal.position
-            },
-            targets.to_vec(),
-        );
         let soft = names.iter().filter_map(|(_, number, mode)| match mode {
             Mode::Soft(at) if *number > sequence => Some(*at),
             Mode::Soft(_) | Mode::Hard => None,
         });
         let soft = soft.min().unwrap_or(Timestamp::NEVER);
         self.world.saw("asked about its targets");
-        Ok(match self.fence.judge(&own) {
+        Ok(match self.judge_locally(seal) {
             Verdict::Dead(reason) => Verdict::Dead(reason),
             Verdict::Soft(at) => Verdict::Soft(at.min(soft)),
             Verdict::Valid if soft == Timestamp::NEVER => Verdict::Valid,

@@ -43,6 +43,8 @@ rules! {
     EpochOfOneServerProcess,
     /// A registry is lost if one of its keys is missing; without, only if `seq` is.
     RegistryIsWholeOrLost,
+    /// An epoch that a process has for itself is used once; without, until it ends.
+    PrivateEpochsAreUsedOnce,
     /// Where the log was trimmed, the floor is raised; without, the gap is jumped.
     FloorIsRaisedOverAGap,
     /// A mirror that starts loads the stamps or raises the floor; without, it starts at the number.
@@ -57,6 +59,8 @@ rules! {
     NumberIsReadBeforeTheStamps,
     /// Stamps were of one epoch only if it is still there when they are loaded.
     EpochIsCheckedAfterLoading,
+    /// After loading the whole registry is looked at; without, its epoch is read from `seq`.
+    AllKeysAreCheckedAfterLoading,
     /// A name leaves with its bucket raised, in one script; without, in two commands.
     FoldingIsOneStep,
     /// Sync age counts from the sending of a round; without, from its end.
@@ -64,8 +68,10 @@ rules! {
     /// Where the registry is asked, epoch and number have to be equal to the mirror's; without, its
     /// number must not be greater.
     StrictComparesBothForEquality,
-    /// Who asks about single targets looks whether the registry is whole and that of the entry.
-    AskingLooksAtTheRegistry,
+    /// Who asks about single targets looks whether the registry is that of the entry.
+    AskingLooksAtTheEpoch,
+    /// Who asks about single targets looks whether the registry is whole; without, at `seq` alone.
+    AskingLooksAtAllKeys,
     /// Who asks about single targets asks for names first, the way that folding moves them.
     AskingReadsNamesBeforeBuckets,
     /// An entry of the second tier belongs to the epoch it was filled in; without, to the present one.
@@ -132,6 +138,8 @@ rules! {
     OutsideMessagesAreClaimedOnce,
     }
     THRIFT {
+    /// What was filled without a registry is not brought to the second tier.
+    PrivateEntriesDoNotLeave,
     /// While a target is pending, entries of it are not brought to the second tier.
     PendingTargetsDoNotLeave,
     }

@@ -8,7 +8,7 @@ use super::{
     random::Random,
     registry::Limits,
     rules::Rules,
-    stories::{Step, story},
+    stories::{Step, Story},
     world::{Behind, Config, Free, World},
 };
 use crate::fence::Sizes;
@@ -95,19 +95,36 @@ const WEATHER: [Weather; 8] = [
 ];
 
 impl Schedule {
+    /// Makes a schedule that is short and about one story, or long, with two, one or none.
     pub(super) fn new(seed: u64) -> Self {
         let random = &mut Random::new(seed);
+        let story = random.one_of(&Story::EACH);
+        if random.percent(50) {
+            return Self::about(story, seed);
+        }
+        let count = 10 + random.below(70);
+        let stories = random.below(3);
+        Self::with(
+            seed,
+            count,
+            &[story, random.one_of(&Story::EACH)][..stories],
+        )
+    }
+
+    /// Makes a schedule that is short and about one story.
+    pub(super) fn about(story: Story, seed: u64) -> Self {
+        let random = &mut Random::new(seed ^ 3);
+        let mut schedule = Self::with(seed, random.below(5), &[story]);
+        if random.percent(70) {
+            schedule.config.slowest = 0;
+        }
+        schedule
+    }
+
+    fn with(seed: u64, count: usize, stories: &[Story]) -> Self {
+        let random = &mut Random::new(seed ^ 4);
         let mut config = config(random);
         let weather = random.one_of(&WEATHER);
-        // Half of them are about one story, and the rest are long, with or without any.
-        let (count, stories) = if random.percent(50) {
-            (random.below(5), 1)
-        } else {
-            (10 + random.below(70), random.below(3))
-        };
-        if stories == 1 && random.percent(70) {
-            config.slowest = 0;
-        }
         let goals: Vec<usize> = (0..weather.goals)
             .map(|_| random.below(catalogue().goals.len()))
             .collect();
@@ -122,9 +139,8 @@ impl Schedule {
             things,
         };
         let mut events: Vec<Event> = (0..count).map(|_| maker.event()).collect();
-        for _ in 0..stories {
-            let told = story(random, &mut config);
-            tell(told, &mut events, random);
+        for story in stories {
+            tell(story.told(random, &mut config), &mut events, random);
         }
         Self {
             seed,

@@ -67,16 +67,16 @@ impl Server {
         &self.data.registry
     }
 
-    /// Reads `seq` and looks whether the registry is lost.
+    /// Reads `seq`, which is one key of five: the others may be missing.
     pub(super) fn head(&self) -> Option<Head> {
-        let sound = self.data.registry.is_sound(self.run, self.rules);
-        self.data.registry.head().filter(|_| sound)
+        self.data.registry.head()
     }
 
     /// The script that every connection begins with: a registry that is lost is created anew, under
-    /// another epoch. `known` is the epoch that the caller was in.
+    /// another epoch. `known` is the epoch that the caller was in, of use to a mutant alone.
     pub(super) fn mint(&mut self, now: u64, known: u64) -> Result<Head, OutOfMemory> {
-        if let Some(head) = self.head() {
+        let sound = self.data.registry.is_sound(self.run, self.rules);
+        if let Some(head) = self.head().filter(|_| sound) {
             return Ok(head);
         }
         if self.out_of_memory {

@@ -30,50 +30,79 @@ pub(super) type Step = (Action, RangeInclusive<usize>);
 /// Enough for most of what was begun to end.
 const ENDS: RangeInclusive<usize> = 25..=45;
 
-/// Returns one of the stories.
-pub(super) fn story(random: &mut Random, config: &mut Config) -> Vec<Step> {
-    let nodes = config.nodes;
-    let one = random.below(nodes);
-    let thing = random.below(THINGS);
-    let own = |goal: &usize| {
-        let covers = catalogue().goals[*goal].covers;
-        let over = catalogue().things[thing].over;
-        covers.contains(&thing) || over.iter().any(|value| covers.contains(value))
-    };
-    let count = catalogue().goals.len();
-    let goals: Vec<usize> = (0..count).filter(own).collect();
-    let cast = Cast {
-        one,
-        other: (one + 1 + random.below(nodes - 1)) % nodes,
-        thing,
-        goal: random.one_of(&goals),
-        another: random.below(count),
-    };
-    let stories = [
-        Cast::starts_while_names_move,
-        Cast::starts_while_the_registry_is_lost,
-        Cast::asks_while_names_move,
-        Cast::writes_twice_while_cut_off,
-        Cast::purges_hard_and_softly,
-        Cast::purges_softly_twice,
-        Cast::is_away,
-        Cast::hears_late,
-    ];
-    let story = random.below(stories.len());
-    if random.percent(60) {
-        prepare(story, random, config);
-    }
-    stories[story](&cast, random)
+/// A situation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Story {
+    /// A node starts, and loads stamps of which some are folded meanwhile.
+    StartsWhileNamesMove,
+    /// A node starts, and the registry is replaced before it has loaded all of it.
+    StartsWhileTheRegistryIsLost,
+    /// A node that is behind asks about the targets of an entry, and names are folded meanwhile.
+    AsksWhileNamesMove,
+    /// A node writes the same twice while Redis does not answer, the second time while the first
+    /// is being sent.
+    WritesTwiceWhileCutOff,
+    /// A node purges the same hard and softly while Redis does not answer.
+    PurgesHardAndSoftly,
+    /// The same is purged softly twice, and a node starts that has seen neither.
+    PurgesSoftlyTwice,
+    /// A node can not reach Redis, and another one writes.
+    IsAway,
+    /// A round of a mirror takes long, and the next one does not come about.
+    HearsLate,
+    /// What has expired is purged while two requests wait for its handler.
+    IsPurgedWhileItIsAskedAbout,
+    /// A node has no registry, then one, and then none again.
+    LosesTheRegistryTwice,
 }
 
-/// Makes the first three stories likely to matter.
-fn prepare(story: usize, random: &mut Random, config: &mut Config) {
-    if story < 2 {
-        config.free.loads_stamps = true;
-        config.registry.names = random.one_of(&[1, 2, 3]);
-    } else if story == 2 {
-        config.behind = Behind::Ask;
-        config.registry.names = 1;
+impl Story {
+    pub(super) const EACH: [Self; 10] = [
+        Self::StartsWhileNamesMove,
+        Self::StartsWhileTheRegistryIsLost,
+        Self::AsksWhileNamesMove,
+        Self::WritesTwiceWhileCutOff,
+        Self::PurgesHardAndSoftly,
+        Self::PurgesSoftlyTwice,
+        Self::IsAway,
+        Self::HearsLate,
+        Self::IsPurgedWhileItIsAskedAbout,
+        Self::LosesTheRegistryTwice,
+    ];
+
+    /// Tells it, with nodes and things taken by chance.
+    pub(super) fn told(self, random: &mut Random, config: &mut Config) -> Vec<Step> {
+        if random.percent(60) {
+            self.prepare(random, config);
+        }
+        let cast = Cast::new(random, config.nodes);
+        match self {
+            Self::StartsWhileNamesMove => cast.starts_while_names_move(random),
+            Self::StartsWhileTheRegistryIsLost => cast.starts_while_the_registry_is_lost(random),
+            Self::AsksWhileNamesMove => cast.asks_while_names_move(random),
+            Self::WritesTwiceWhileCutOff => cast.writes_twice_while_cut_off(random),
+            Self::PurgesHardAndSoftly => cast.purges_hard_and_softly(random),
+            Self::PurgesSoftlyTwice => cast.purges_softly_twice(random),
+            Self::IsAway => cast.is_away(random),
+            Self::HearsLate => cast.hears_late(random),
+            Self::IsPurgedWhileItIsAskedAbout => cast.is_purged_while_it_is_asked_about(random),
+            Self::LosesTheRegistryTwice => cast.loses_the_registry_twice(random),
+        }
+    }
+
+    /// Makes it likely to matter.
+    fn prepare(self, random: &mut Random, config: &mut Config) {
+        match self {
+            Self::StartsWhileNamesMove | Self::StartsWhileTheRegistryIsLost => {
+                config.free.loads_stamps = true;
+                config.registry.names = random.one_of(&[1, 3, 5]);
+            }
+            Self::AsksWhileNamesMove => {
+                config.behind = Behind::Ask;
+                config.registry.names = 1;
+            }
+            _ => {}
+        }
     }
 }
 
@@ -92,6 +121,25 @@ fn wish(node: usize, goals: [usize; 2], soft: bool) -> Action {
 }
 
 impl Cast {
+    fn new(random: &mut Random, nodes: usize) -> Self {
+        let one = random.below(nodes);
+        let thing = random.below(THINGS);
+        let own = |goal: &usize| {
+            let covers = catalogue().goals[*goal].covers;
+            let over = catalogue().things[thing].over;
+            covers.contains(&thing) || over.iter().any(|value| covers.contains(value))
+        };
+        let count = catalogue().goals.len();
+        let goals: Vec<usize> = (0..count).filter(own).collect();
+        Self {
+            one,
+            other: (one + 1 + random.below(nodes - 1)) % nodes,
+            thing,
+            goal: random.one_of(&goals),
+            another: random.below(count),
+        }
+    }
+
     fn get(&self, node: usize) -> Action {
         let thing = self.thing;
         Action::Get { node, thing }
@@ -101,7 +149,6 @@ impl Cast {
         wish(node, [self.goal; 2], false)
     }
 
-    /// A node starts, and loads stamps of which some are folded meanwhile.
     fn starts_while_names_move(&self, random: &mut Random) -> Vec<Step> {
         let second = random.below(catalogue().goals.len());
         let goals = [
@@ -116,6 +163,7 @@ impl Cast {
             (self.get(self.other), ENDS),
             (wish(self.other, [self.another; 2], false), ENDS),
             (wish(self.other, goals, false), ENDS),
+            (Action::Wait(1_100), 0..=10),
             (Action::RestartNode(self.one), 0..=16),
             (wish(self.other, [self.another; 2], false), 0..=12),
             (Action::Wait(30), ENDS),
@@ -123,20 +171,24 @@ impl Cast {
         ]
     }
 
-    /// A node starts, and the registry is replaced before it has loaded all of it.
     fn starts_while_the_registry_is_lost(&self, random: &mut Random) -> Vec<Step> {
+        let next = if random.percent(50) {
+            wish(self.other, [self.another; 2], false)
+        } else {
+            Action::Wait(1)
+        };
         vec![
             (self.get(self.other), ENDS),
             (self.change(self.other), ENDS),
+            (Action::Wait(1_100), 0..=10),
             (Action::RestartNode(self.one), 0..=12),
             (Action::Evict(random.below(5)), 0..=2),
-            (wish(self.other, [self.another; 2], false), 0..=10),
+            (next, 0..=10),
             (Action::Wait(1), 0..=20),
             (self.get(self.one), 0..=20),
         ]
     }
 
-    /// A node that is behind asks about the targets of an entry, and names are folded meanwhile.
     fn asks_while_names_move(&self, _: &mut Random) -> Vec<Step> {
         vec![
             (self.get(self.one), ENDS),
@@ -148,9 +200,9 @@ impl Cast {
                 },
                 0..=1,
             ),
-            (Action::Wait(1_100), 0..=10),
             (self.change(self.other), ENDS),
-            (self.get(self.one), 0..=10),
+            (Action::Wait(1_100), 0..=10),
+            (self.get(self.one), 2..=10),
             (wish(self.other, [self.another; 2], false), 0..=20),
             (
                 Action::Hold {
@@ -163,8 +215,6 @@ impl Cast {
         ]
     }
 
-    /// A node writes the same twice while Redis does not answer, the second time while the first
-    /// is being sent.
     fn writes_twice_while_cut_off(&self, _: &mut Random) -> Vec<Step> {
         let (node, lane, mirror) = (self.one, 0, 1);
         vec![
@@ -208,7 +258,6 @@ impl Cast {
         ]
     }
 
-    /// A node purges the same hard and softly while Redis does not answer.
     fn purges_hard_and_softly(&self, _: &mut Random) -> Vec<Step> {
         let (node, lane) = (self.one, 0);
         vec![
@@ -237,7 +286,6 @@ impl Cast {
         ]
     }
 
-    /// The same is purged softly twice, and a node starts that has seen neither.
     fn purges_softly_twice(&self, random: &mut Random) -> Vec<Step> {
         let wait = [200, 450, 700, 1_100, 2_500];
         let purge = wish(self.other, [self.goal; 2], true);
@@ -252,7 +300,6 @@ impl Cast {
         ]
     }
 
-    /// A node can not reach Redis, and another one writes.
     fn is_away(&self, random: &mut Random) -> Vec<Step> {
         let over = catalogue().things[self.thing].over;
         let first = if over.is_empty() {
@@ -279,7 +326,6 @@ impl Cast {
         ]
     }
 
-    /// A round of a mirror takes long, and the next one does not come about.
     fn hears_late(&self, random: &mut Random) -> Vec<Step> {
         let hold = |held| Action::Hold {
             node: self.one,
@@ -296,6 +342,33 @@ impl Cast {
             (hold(true), 0..=1),
             (Action::Wait(random.one_of(&[450, 700])), 0..=1),
             (self.get(self.one), 0..=10),
+        ]
+    }
+
+    fn is_purged_while_it_is_asked_about(&self, random: &mut Random) -> Vec<Step> {
+        vec![
+            (self.get(self.one), ENDS),
+            (Action::Wait(random.one_of(&[100, 450, 3_100])), 0..=4),
+            (self.get(self.one), 0..=6),
+            (self.get(self.one), 0..=6),
+            (self.change(self.one), ENDS),
+            (self.get(self.one), ENDS),
+        ]
+    }
+
+    fn loses_the_registry_twice(&self, _: &mut Random) -> Vec<Step> {
+        let memory = |out| Action::Memory { out };
+        vec![
+            (memory(true), 0..=2),
+            (Action::Evict(0), ENDS),
+            (self.get(self.one), ENDS),
+            (memory(false), 0..=2),
+            (Action::Wait(100), ENDS),
+            (self.change(self.other), ENDS),
+            (memory(true), 0..=2),
+            (Action::Evict(0), ENDS),
+            (self.get(self.one), ENDS),
+            (memory(false), 0..=2),
         ]
     }
 }
