@@ -31,14 +31,19 @@ use crate::{
 };
 
 /// Returns what the handler may be asked to confirm: what is stored under the key and not void.
+///
+/// To be called after the position of the run was taken. What was found when the request came is
+/// judged again: it may have been purged while the request waited for another's run, and what is
+/// confirmed counts as new.
 pub(crate) fn candidates(fetch: &Fetch) -> Vec<Arc<Entry>> {
     let Some(stale) = &fetch.stale else {
         return Vec::new();
     };
     let core = &fetch.kept.shared.core;
     let mut all = core.store.candidates(&fetch.kept.key);
-    all.retain(|entry| !Arc::ptr_eq(&entry.head, &stale.head) && !core.is_dead(&entry.seal));
+    all.retain(|entry| !Arc::ptr_eq(&entry.head, &stale.head));
     all.insert(0, Arc::clone(stale));
+    all.retain(|entry| !core.is_dead(&entry.seal));
     all
 }
 
@@ -251,7 +256,8 @@ fn renewed(
 /// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
 pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
     let Some(entry) = &fetch.stale else { return };
-    if response.status() != StatusCode::OK {
+    let is_void = fetch.kept.shared.core.is_dead(&entry.seal);
+    if is_void || response.status() != StatusCode::OK {
         return;
     }
     let stored = entry.headers();

@@ -165,6 +165,11 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::{
+        entry::Seal,
+        fence::{Fence, Mode, Snapshot, Verdict},
+        policy::TargetId,
+    };
 
     const START: Timestamp = Timestamp::from_millis(1_000_000);
 
@@ -259,6 +264,72 @@ mod tests {
             !stands_in(&question(None, at(1)), Attempt::Failed),
             "void, on failure"
         );
+    }
+
+    /// What the fence says of an entry, in the form in which a look-up hands it on.
+    fn judged(fence: &Fence, seal: &Seal) -> Option<Stored> {
+        match fence.judge(seal) {
+            Verdict::Valid => Some(stored()),
+            Verdict::Soft(at) => Some(Stored {
+                soft_at: Some(at),
+                ..stored()
+            }),
+            Verdict::Dead(_) => None,
+        }
+    }
+
+    const ENTRY: TargetId = TargetId(1);
+    const OTHER: TargetId = TargetId(2);
+
+    /// Returns what is done with an entry that is fresh, after something has happened to it, and
+    /// whether it stands in for a run that failed.
+    fn after(event: fn(&Fence)) -> (Step, bool) {
+        let fence = Fence::new();
+        let seal = Seal::new(fence.position(), vec![ENTRY]);
+        event(&fence);
+        let question = question(judged(&fence, &seal), at(6));
+        (plan(&question), stands_in(&question, Attempt::Failed))
+    }
+
+    #[test]
+    fn what_was_not_purged_or_softly_may_be_served() {
+        let fresh = Step::Serve(Standing::Fresh);
+        assert_eq!(after(|_| ()), (fresh, true));
+        let other = after(|fence| {
+            fence.stamp_local(&[OTHER], Mode::Hard);
+        });
+        assert_eq!(other, (fresh, true));
+        let softly = after(|fence| {
+            fence.stamp_local(&[ENTRY], Mode::Soft(at(2)));
+        });
+        assert_eq!(softly, (Step::ServeAndRefresh(Standing::Stale), true));
+    }
+
+    /// The rows "hard-purged" and "other epoch / below the floor" of that table.
+    #[test]
+    fn which_fenced_entry_may_never_be_served() {
+        let rows: [(&str, fn(&Fence)); 5] = [
+            ("hard-purged", |fence| {
+                fence.stamp_local(&[OTHER, ENTRY], Mode::Hard);
+            }),
+            ("hard-purged and then softly", |fence| {
+                fence.stamp_local(&[ENTRY], Mode::Hard);
+                fence.stamp_local(&[ENTRY], Mode::Soft(at(6)));
+            }),
+            ("below the floor", |fence| {
+                fence.raise_floor(fence.position().epoch, 9);
+            }),
+            ("of no epoch", Fence::lose),
+            ("of another epoch", |fence| {
+                fence.restart(Snapshot {
+                    epoch: 77,
+                    ..Snapshot::default()
+                });
+            }),
+        ];
+        for (row, event) in rows {
+            assert_eq!(after(event), (Step::Fetch, false), "{row}");
+        }
     }
 
     #[test]

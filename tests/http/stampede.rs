@@ -406,6 +406,48 @@ async fn a_reader_that_does_not_read_holds_nobody_up() {
     }
 }
 
+/// The validator is one that does not tell the old page from the new, as one made from a date may be.
+#[tokio::test]
+async fn what_was_purged_while_requests_waited_is_not_confirmed_for_those_who_come_after() {
+    let gate = Gate::new();
+    let inside = gate.clone();
+    let app = App::new(page(), move |run, request| {
+        let gate = inside.clone();
+        async move {
+            if run == 2 {
+                gate.pass().await;
+            }
+            let mut response = by_run(run)?;
+            if request.headers().contains_key("if-none-match") {
+                *response.body_mut() = Body::empty();
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+            }
+            let validator = "\"same\"".parse().unwrap();
+            response.headers_mut().insert("etag", validator);
+            Ok(response)
+        }
+    })
+    .await;
+    app.get("/a").await;
+    app.clock.advance(mins(2));
+    let leader = tokio::spawn(app.send(request("/a")));
+    settle().await;
+    let follower = tokio::spawn(app.send(request("/a")));
+    settle().await;
+    app.larder.invalidate([Target::tag("page:a")]).await;
+    gate.open();
+
+    let led = read(leader.await.unwrap().unwrap()).await;
+    assert_eq!(led.body, "by run 1", "it came before the purge");
+    let followed = read(follower.await.unwrap().unwrap()).await;
+    assert_eq!(
+        followed.body, "by run 3",
+        "the handler was asked to confirm"
+    );
+    settle().await;
+    assert_eq!(app.get("/a").await.body, "by run 3");
+}
+
 #[tokio::test]
 async fn a_fill_that_an_invalidation_overtakes_is_void() {
     let gates = [Gate::new(), Gate::new()];
