@@ -8,7 +8,7 @@ use crate::{
     error::Error,
     store::{
         SecondTier,
-        redis::{Connections, Layout, Settings, Writer},
+        redis::{Address, Connections, Layout, Settings, Writer},
     },
 };
 
@@ -21,18 +21,40 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct Redis {
-    url: String,
+    address: Address,
     settings: Settings,
 }
 
 impl Redis {
-    /// Returns the second tier at `url`: `redis://[user:password@]host[:port][/database]`,
-    /// `rediss://` for TLS, or `unix:///path`.
+    /// Returns the second tier at `url`.
+    ///
+    /// | address | what it leads to |
+    /// | --- | --- |
+    /// | `redis://[user:password@]host[:port][/database]` | one server |
+    /// | `rediss://..` | the same over TLS, with the feature `redis-tls` |
+    /// | `unix:///path` | one server, by a socket in the file system |
+    /// | `redis-cluster://host:port,host:port` | a cluster, with the feature `redis-cluster` |
+    /// | `redis-sentinel://host:port,host:port/service` | the primary of a service, with the feature `redis-sentinel` |
     pub fn new(url: impl Into<String>) -> Self {
         Self {
-            url: url.into(),
+            address: Address {
+                url: url.into(),
+                pool: None,
+            },
             settings: Settings::default(),
         }
+    }
+
+    /// Lets the connections that requests share be made by the manager of the application's own
+    /// pool, with its credentials and settings. Default: they are made from the address.
+    ///
+    /// They do not count for the size of that pool, and none is taken out of it: larder shares each
+    /// among many requests at a time, and replaces it when it breaks, which the manager can not tell.
+    /// The address is still needed: what is heard of other nodes has a connection that the manager
+    /// can not make. Both have to lead to the same server.
+    pub fn pool(mut self, pool: bb8::Pool<bb8_redis::RedisConnectionManager>) -> Self {
+        self.address.pool = Some(pool);
+        self
     }
 
     /// Sets how long one request may wait for Redis in all. Default: 25 ms.
@@ -82,7 +104,7 @@ impl Redis {
     ) -> Result<(SecondTier, Writer), Error> {
         let layout = Layout::new(namespace);
         let clock = Arc::clone(clock);
-        let connections = Connections::new(&self.url, layout, self.settings, clock)?;
+        let connections = Connections::new(self.address.clone(), layout, self.settings, clock)?;
         Ok(SecondTier::new(connections, max_body))
     }
 }

@@ -23,6 +23,7 @@ use super::{
     script::Script,
     server_time::ServerTime,
     settings::Settings,
+    source::Address,
 };
 use crate::{
     clock::Clock,
@@ -71,14 +72,14 @@ struct Inner {
 }
 
 impl Connections {
-    /// Returns connections to the server at `url`, none of which has been made yet.
+    /// Returns connections to the server at `address`, none of which has been made yet.
     ///
     /// # Errors
     ///
     /// Fails if the address can not be read, and outside of a tokio runtime, in which connections
     /// live.
     pub(crate) fn new(
-        url: &str,
+        address: impl Into<Address>,
         layout: Layout,
         settings: Settings,
         clock: Arc<dyn Clock>,
@@ -86,7 +87,7 @@ impl Connections {
         let last_fault = LastFault::default();
         let time = ServerTime::new(clock);
         let lanes = LaneManager::new(
-            url,
+            &address.into(),
             layout.clone(),
             &settings,
             last_fault.clone(),

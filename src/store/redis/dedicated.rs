@@ -11,7 +11,7 @@ use redis::{
 };
 use tokio::sync::mpsc;
 
-use super::lane::Link;
+use super::link::Link;
 
 /// How many messages may wait to be looked at. More at once are lost, and
 /// [`Dedicated::has_overflowed`] says so.
@@ -34,7 +34,7 @@ pub(crate) struct Mailbox {
 }
 
 /// Returns what a connection puts messages into, and where they come out.
-pub(super) fn mailbox() -> (impl AsyncPushSender, Mailbox) {
+pub(super) fn mailbox() -> (Arc<dyn AsyncPushSender>, Mailbox) {
     let (sender, pushes) = mpsc::channel(MOST_PUSHES);
     let has_overflowed = Arc::new(AtomicBool::new(false));
     let full = Arc::clone(&has_overflowed);
@@ -47,7 +47,7 @@ pub(super) fn mailbox() -> (impl AsyncPushSender, Mailbox) {
         pushes,
         has_overflowed,
     };
-    (send, mailbox)
+    (Arc::new(send), mailbox)
 }
 
 impl Mailbox {

@@ -21,6 +21,10 @@ const REFUSALS: [&str; 8] = [
     "WRONGPASS",
 ];
 
+/// What to do about `MOVED`, which the client spells with small letters.
+const IN_A_CLUSTER: &str =
+    "the server belongs to a cluster; write `redis-cluster://` before its address";
+
 /// The last failure; clones are one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LastFault {
@@ -34,6 +38,13 @@ impl LastFault {
     }
 
     pub(super) fn set(&self, fault: &str) {
+        let explained;
+        let fault = if fault.starts_with("Moved") {
+            explained = format!("{fault}; {IN_A_CLUSTER}");
+            &explained
+        } else {
+            fault
+        };
         let mut text = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         if text.as_deref() != Some(fault) {
             *text = Some(fault.into());

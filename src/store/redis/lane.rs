@@ -15,8 +15,8 @@ use std::{
 
 use bb8::ManageConnection;
 use redis::{
-    AsyncConnectionConfig, Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
+    ErrorKind, RedisError, RedisResult,
+    aio::{AsyncPushSender, ConnectionLike},
 };
 use tokio::time::{Instant, timeout};
 
@@ -24,10 +24,11 @@ use super::{
     dedicated::{Dedicated, mailbox},
     fault::LastFault,
     layout::Layout,
+    link::Link,
     registry,
     server_time::ServerTime,
     settings::Settings,
-    source::Source,
+    source::{Address, Source},
 };
 use crate::error::Error;
 
@@ -37,37 +38,6 @@ const MOST_SILENCES: u32 = 3;
 
 /// How old a lane is at the least before it is given up to look for the primary elsewhere.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
-
-/// A connection, whatever kind of Redis is behind it.
-#[derive(Clone, Debug)]
-pub(crate) enum Link {
-    Single(MultiplexedConnection),
-}
-
-impl ConnectionLike for Link {
-    fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        match self {
-            Self::Single(connection) => connection.req_packed_command(command),
-        }
-    }
-
-    fn req_packed_commands<'a>(
-        &'a mut self,
-        pipeline: &'a Pipeline,
-        offset: usize,
-        count: usize,
-    ) -> RedisFuture<'a, Vec<Value>> {
-        match self {
-            Self::Single(connection) => connection.req_packed_commands(pipeline, offset, count),
-        }
-    }
-
-    fn get_db(&self) -> i64 {
-        match self {
-            Self::Single(connection) => connection.get_db(),
-        }
-    }
-}
 
 /// One connection of the pool, and what its copies have found.
 #[derive(Clone, Debug)]
@@ -115,6 +85,8 @@ impl Lane {
 #[derive(Clone, Debug)]
 pub(super) struct LaneManager {
     source: Source,
+    /// Where lanes come from, if it is elsewhere.
+    pool: Option<Source>,
     layout: Layout,
     limit: Duration,
     /// Lanes of an earlier generation were given up.
@@ -125,14 +97,15 @@ pub(super) struct LaneManager {
 
 impl LaneManager {
     pub(super) fn new(
-        url: &str,
+        address: &Address,
         layout: Layout,
         settings: &Settings,
         last_fault: LastFault,
         time: ServerTime,
     ) -> Result<Self, Error> {
         Ok(Self {
-            source: Source::parse(url)?,
+            source: Source::parse(&address.url)?,
+            pool: address.pool.clone().map(Source::Pool),
             layout,
             limit: settings.connect_limit,
             generation: Arc::default(),
@@ -149,14 +122,18 @@ impl LaneManager {
     /// Makes a connection that does not belong to the pool.
     pub(super) async fn dedicated(&self) -> RedisResult<Dedicated> {
         let (sender, mailbox) = mailbox();
-        let link = self.link(&config().set_push_sender(sender)).await?;
+        let link = self.link(&self.source, Some(sender)).await?;
         Ok(Dedicated::new(link, mailbox))
     }
 
     /// Makes a connection and greets on it.
-    async fn link(&self, config: &AsyncConnectionConfig) -> RedisResult<Link> {
+    async fn link(
+        &self,
+        source: &Source,
+        pushes: Option<Arc<dyn AsyncPushSender>>,
+    ) -> RedisResult<Link> {
         let connecting = async {
-            let mut link = self.source.connect(config).await?;
+            let mut link = source.connect(pushes).await?;
             registry::greet(&self.layout, &mut link).await?;
             let sent = self.time.now();
             let answer = link.req_packed_command(&ServerTime::question()).await?;
@@ -175,20 +152,14 @@ impl LaneManager {
     }
 }
 
-/// Whoever sends has a budget of his own, and gives up himself.
-fn config() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new()
-        .set_connection_timeout(None)
-        .set_response_timeout(None)
-}
-
 impl ManageConnection for LaneManager {
     type Connection = Lane;
     type Error = RedisError;
 
     async fn connect(&self) -> RedisResult<Lane> {
         let generation = self.generation.load(Ordering::Relaxed);
-        let linked = self.link(&config()).await;
+        let source = self.pool.as_ref().unwrap_or(&self.source);
+        let linked = self.link(source, None).await;
         let link = linked.inspect_err(|error| self.last_fault.note(error))?;
         Ok(Lane {
             link,

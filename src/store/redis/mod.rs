@@ -11,6 +11,7 @@ mod dedicated;
 mod fault;
 mod lane;
 mod layout;
+mod link;
 mod queue;
 mod reading;
 pub(crate) mod registry;
@@ -30,5 +31,6 @@ pub(crate) use self::{
     layout::Layout,
     script::Script,
     settings::Settings,
+    source::Address,
     tier::{SecondTier, Writer},
 };

@@ -1,35 +1,137 @@
 //! From where do connections come?
+//!
+//! | address | |
+//! | --- | --- |
+//! | `redis://`, `rediss://`, `valkey://`, `unix://` | one server, the second with TLS |
+//! | `redis-cluster://host:port,host:port`, `rediss-cluster://` | a cluster, of which these nodes are asked for the others |
+//! | `redis-sentinel://host:port,host:port/service[/database]` | the primary of a service that these sentinels know |
+//!
+//! User and password, where there are any, are those of the servers that hold the data.
 
+use std::sync::Arc;
+
+use bb8_redis::RedisConnectionManager;
 use redis::{
     AsyncConnectionConfig, Client, ConnectionInfo, IntoConnectionInfo, ProtocolVersion, RedisError,
-    RedisResult, io::tcp::TcpSettings,
+    RedisResult, aio::AsyncPushSender, io::tcp::TcpSettings,
 };
 
-use super::lane::Link;
+use super::link::Link;
 use crate::error::{Error, ErrorKind};
 
+/// Where Redis is.
+#[derive(Clone)]
+pub(crate) struct Address {
+    pub(crate) url: String,
+    /// The application's own pool, whose manager makes the connections that requests share.
+    pub(crate) pool: Option<bb8::Pool<RedisConnectionManager>>,
+}
+
+impl From<&String> for Address {
+    fn from(url: &String) -> Self {
+        Self::from(url.as_str())
+    }
+}
+
+impl From<&str> for Address {
+    fn from(url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            pool: None,
+        }
+    }
+}
+
 /// What makes connections.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) enum Source {
-    Single(Client),
+    Single(Box<Client>),
+    /// The application's own pool knows the way. What it makes here is not part of it.
+    Pool(bb8::Pool<RedisConnectionManager>),
+    #[cfg(feature = "redis-cluster")]
+    Cluster(Vec<ConnectionInfo>),
+    #[cfg(feature = "redis-sentinel")]
+    Sentinel(Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Not the address: it may hold a password.
+        f.debug_struct("Source").finish_non_exhaustive()
+    }
 }
 
 impl Source {
     /// Reads an address, without connecting to it.
     pub(super) fn parse(url: &str) -> Result<Self, Error> {
-        let client = url
-            .into_connection_info()
-            .and_then(|info| Client::open(tuned(info)));
-        client.map(Self::Single).map_err(|error| unusable(&error))
+        let scheme = url.split("://").next().unwrap_or_default();
+        if scheme.starts_with("rediss") {
+            secure()?;
+        }
+        match scheme {
+            "redis-cluster" | "rediss-cluster" => cluster(url),
+            "redis-sentinel" => sentinel(url),
+            _ => {
+                let client = url
+                    .into_connection_info()
+                    .and_then(|info| Client::open(tuned(info)));
+                client
+                    .map(Box::new)
+                    .map(Self::Single)
+                    .map_err(|error| unusable(&error))
+            }
+        }
     }
 
-    pub(super) async fn connect(&self, config: &AsyncConnectionConfig) -> RedisResult<Link> {
+    /// Makes a connection; what the server sends of its own accord goes to `pushes`.
+    pub(super) async fn connect(
+        &self,
+        pushes: Option<Arc<dyn AsyncPushSender>>,
+    ) -> RedisResult<Link> {
         match self {
-            Self::Single(client) => client
-                .get_multiplexed_async_connection_with_config(config)
-                .await
-                .map(Link::Single),
+            Self::Single(client) => {
+                let config = config(pushes);
+                let connection = client.get_multiplexed_async_connection_with_config(&config);
+                connection.await.map(Link::Single)
+            }
+            Self::Pool(pool) => pool.dedicated_connection().await.map(Link::Single),
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(nodes) => {
+                let builder = redis::cluster::ClusterClientBuilder::new(nodes.iter().cloned())
+                    .use_protocol(ProtocolVersion::RESP3)
+                    .tcp_settings(TcpSettings::default().set_nodelay(true))
+                    .retries(CLUSTER_RETRIES);
+                let builder = match pushes {
+                    Some(pushes) => builder.push_sender(pushes),
+                    None => builder,
+                };
+                let connection = builder.build()?.get_async_connection().await?;
+                Ok(Link::Cluster(connection))
+            }
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(sentinels) => {
+                let config = config(pushes);
+                let mut sentinels = sentinels.lock().await;
+                let connection = sentinels.get_async_connection_with_config(&config);
+                connection.await.map(Link::Single)
+            }
         }
+    }
+}
+
+/// How often a command is sent again that met a slot on its way to another node. Each has the budget
+/// of the whole.
+#[cfg(feature = "redis-cluster")]
+const CLUSTER_RETRIES: u32 = 3;
+
+/// Whoever sends has a budget of his own, and gives up himself.
+fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(None)
+        .set_response_timeout(None);
+    match pushes {
+        Some(pushes) => config.set_push_sender(pushes),
+        None => config,
     }
 }
 
@@ -40,11 +142,134 @@ fn tuned(info: ConnectionInfo) -> ConnectionInfo {
         .set_redis_settings(redis.set_protocol(ProtocolVersion::RESP3))
 }
 
+/// An address of several hosts.
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+struct Hosts<'a> {
+    /// With the `@` after it.
+    user: &'a str,
+    hosts: Vec<&'a str>,
+    path: &'a str,
+}
+
+#[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
+impl<'a> Hosts<'a> {
+    fn of(url: &'a str) -> Self {
+        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let after_user = rest.rfind('@').map_or(0, |at| at + 1);
+        let (user, rest) = rest.split_at_checked(after_user).unwrap_or_default();
+        let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
+        Self {
+            user,
+            hosts: hosts.split(',').collect(),
+            path,
+        }
+    }
+}
+
+#[cfg(feature = "redis-cluster")]
+fn cluster(url: &str) -> Result<Source, Error> {
+    let Hosts { user, hosts, .. } = Hosts::of(url);
+    let scheme = if url.starts_with("rediss") {
+        "rediss"
+    } else {
+        "redis"
+    };
+    let nodes = hosts
+        .iter()
+        .map(|host| format!("{scheme}://{user}{host}").into_connection_info());
+    let nodes: RedisResult<Vec<_>> = nodes.collect();
+    let nodes = nodes.map_err(|error| unusable(&error))?;
+    // Only reads the nodes again; a fault of theirs is found here and not at the first connection.
+    let client = redis::cluster::ClusterClient::new(nodes.iter().cloned());
+    client.map_err(|error| unusable(&error))?;
+    Ok(Source::Cluster(nodes))
+}
+
+#[cfg(not(feature = "redis-cluster"))]
+fn cluster(_: &str) -> Result<Source, Error> {
+    Err(lacking("redis-cluster", "a cluster"))
+}
+
+#[cfg(feature = "redis-sentinel")]
+fn sentinel(url: &str) -> Result<Source, Error> {
+    use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+
+    let Hosts { user, hosts, path } = Hosts::of(url);
+    let (service, database) = path.split_once('/').unwrap_or((path, ""));
+    if service.is_empty() {
+        let message = "the address of sentinels names no service; write \
+                       `redis-sentinel://host:port,host:port/service`";
+        return Err(Error::new(ErrorKind::Configuration, message));
+    }
+    let client = || {
+        let addresses = hosts.iter().map(|host| {
+            Ok(format!("redis://{host}")
+                .into_connection_info()?
+                .addr()
+                .clone())
+        });
+        let addresses: RedisResult<Vec<_>> = addresses.collect();
+        // The primary is reached with what the address says of user and database.
+        let data = format!("redis://{user}primary/{database}").into_connection_info()?;
+        let data = data.redis_settings();
+        let tcp = || TcpSettings::default().set_nodelay(true);
+        let mut builder =
+            SentinelClientBuilder::new(addresses?, service, SentinelServerType::Master)?
+                .set_client_to_redis_db(data.db())
+                .set_client_to_redis_protocol(ProtocolVersion::RESP3)
+                .set_client_to_redis_tcp_settings(tcp())
+                .set_client_to_sentinel_tcp_settings(tcp());
+        if let Some(name) = data.username() {
+            builder = builder.set_client_to_redis_username(name);
+        }
+        if let Some(password) = data.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
+        builder.build()
+    };
+    let client = client().map_err(|error| unusable(&error))?;
+    Ok(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))))
+}
+
+#[cfg(not(feature = "redis-sentinel"))]
+fn sentinel(_: &str) -> Result<Source, Error> {
+    Err(lacking("redis-sentinel", "sentinels"))
+}
+
+/// Sees to it that there is a library of ciphers. One that the application has chosen stays.
+#[cfg(feature = "redis-tls")]
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "this has the face of the one without TLS"
+)]
+fn secure() -> Result<(), Error> {
+    // Fails if there is one by now, which is as well.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Ok(())
+}
+
+#[cfg(not(feature = "redis-tls"))]
+fn secure() -> Result<(), Error> {
+    Err(lacking("redis-tls", "TLS"))
+}
+
+#[cfg(not(all(
+    feature = "redis-cluster",
+    feature = "redis-sentinel",
+    feature = "redis-tls"
+)))]
+fn lacking(feature: &str, what: &str) -> Error {
+    let message =
+        format!("the address of redis asks for {what}; enable larder's feature `{feature}`");
+    Error::new(ErrorKind::Configuration, message)
+}
+
 /// The address is not repeated: it may hold a password.
 fn unusable(error: &RedisError) -> Error {
     let message = format!(
         "the address of redis can not be used: {error}; write \
-         `redis://[user:password@]host[:port][/database]`, `rediss://..` or `unix:///path`"
+         `redis://[user:password@]host[:port][/database]`, `rediss://..`, `unix:///path`, \
+         `redis-cluster://host:port,..` or `redis-sentinel://host:port,../service`"
     );
     Error::new(ErrorKind::Configuration, message)
 }
@@ -78,5 +303,32 @@ mod tests {
     fn the_password_of_a_refused_address_is_not_told() {
         let error = Source::parse("redis://user:hunter2@host/x").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
+    }
+
+    #[test]
+    #[cfg(all(
+        feature = "redis-cluster",
+        feature = "redis-sentinel",
+        feature = "redis-tls"
+    ))]
+    fn addresses_of_several_hosts_and_of_tls_are_read() {
+        for good in [
+            "rediss://cache.internal",
+            "redis-cluster://127.0.0.1:7000,127.0.0.1:7001",
+            "rediss-cluster://user:pass%2Fword@a.internal:7000,b.internal:7001",
+            "redis-sentinel://127.0.0.1:26379,127.0.0.1:26380/primary",
+            "redis-sentinel://user:password@127.0.0.1:26379/primary/2",
+        ] {
+            assert!(Source::parse(good).is_ok(), "{good}");
+        }
+        let error = Source::parse("redis-sentinel://127.0.0.1:26379").unwrap_err();
+        assert!(error.to_string().contains("/service"), "{error}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis-cluster"))]
+    fn a_cluster_asks_for_its_feature() {
+        let error = Source::parse("redis-cluster://127.0.0.1").unwrap_err();
+        assert!(error.to_string().contains("`redis-cluster`"), "{error}");
     }
 }

@@ -1,5 +1,7 @@
 //! Connections to a real server that is killed, frozen and started again.
 
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod entries;
 mod registry;
 pub(crate) mod server;

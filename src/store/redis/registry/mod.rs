@@ -32,8 +32,8 @@ pub(crate) use self::read::{Loaded, Logged, Reader, Round};
 use super::{
     connections::{Connections, Unavailable},
     dedicated::Mailbox,
-    lane::Link,
     layout::Layout,
+    link::Link,
     script::Script,
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::{collections::HashMap, time::Duration};
 use redis::{ErrorKind, Pipeline, RedisError, RedisResult, Value, aio::ConnectionLike};
 
 use super::{Keys, Place, greeted, reply};
-use crate::{clock::Timestamp, fence::Mode, policy::TargetId, store::redis::lane::Link};
+use crate::{clock::Timestamp, fence::Mode, policy::TargetId, store::redis::link::Link};
 
 /// How many stamps are read in one go.
 const MOST_AT_ONCE: usize = 1000;

@@ -19,8 +19,8 @@ use crate::{
 const EPOCH: u64 = 7;
 
 /// A node: its tier, with a writer that lets everything leave.
-struct Node {
-    tier: SecondTier,
+pub(super) struct Node {
+    pub(super) tier: SecondTier,
     clock: Arc<dyn Clock>,
 }
 
@@ -29,28 +29,25 @@ impl Node {
         Self::with(server, SystemClock::new())
     }
 
-    fn with(server: &Server, clock: impl Clock) -> Self {
-        let settings = Settings {
-            // These tests are about what is read, not about how fast a busy machine is.
-            request_budget: Duration::from_secs(5),
-            background_budget: Duration::from_secs(5),
-            ..Settings::default()
-        };
-        Self::tuned(server, clock, settings)
+    pub(super) fn at(url: &str) -> Self {
+        Self::tuned(url, SystemClock::new(), patient())
     }
 
-    fn tuned(server: &Server, clock: impl Clock, settings: Settings) -> Self {
+    fn with(server: &Server, clock: impl Clock) -> Self {
+        Self::tuned(&server.url(), clock, patient())
+    }
+
+    fn tuned(url: &str, clock: impl Clock, settings: Settings) -> Self {
         let clock: Arc<dyn Clock> = Arc::new(clock);
         let layout = Layout::new("test");
-        let connections =
-            Connections::new(&server.url(), layout, settings, Arc::clone(&clock)).unwrap();
+        let connections = Connections::new(url, layout, settings, Arc::clone(&clock)).unwrap();
         let (tier, writer) = SecondTier::new(connections, 2 << 20);
         tokio::spawn(writer.run(|_| true));
         Self { tier, clock }
     }
 
     /// A response that is fresh for a minute from now.
-    fn sample(&self, key: &str) -> Sample {
+    pub(super) fn sample(&self, key: &str) -> Sample {
         let mut sample = Sample::new(key);
         let now = self.clock.now();
         sample.life.received = now;
@@ -73,7 +70,7 @@ impl Node {
         self.tier.flush().await;
     }
 
-    async fn find(&self, key: &str) -> Option<Entry> {
+    pub(super) async fn find(&self, key: &str) -> Option<Entry> {
         self.find_for(key, &HeaderMap::new(), None).await
     }
 
@@ -94,11 +91,21 @@ impl Node {
     }
 }
 
-fn whence() -> Whence {
+pub(super) fn whence() -> Whence {
     Whence {
         authority: "shop.test".into(),
         uri: Uri::from_static("/items/1?page=2"),
         route: None,
+    }
+}
+
+/// These tests are about what is read, not about how fast a busy machine is.
+fn patient() -> Settings {
+    Settings {
+        request_budget: Duration::from_secs(5),
+        background_budget: Duration::from_secs(5),
+        connect_limit: Duration::from_secs(5),
+        ..Settings::default()
     }
 }
 
@@ -345,7 +352,7 @@ async fn a_body_longer_than_may_be_stored_is_not_accepted() {
 #[tokio::test]
 async fn while_redis_is_away_writes_are_dropped_and_nobody_waits() {
     let mut server = Server::start();
-    let node = Node::tuned(&server, SystemClock::new(), Settings::default());
+    let node = Node::tuned(&server.url(), SystemClock::new(), Settings::default());
     let entry = node.sample("key").entry();
     node.put(&entry).await;
     server.kill();

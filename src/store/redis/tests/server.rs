@@ -12,16 +12,27 @@ use tokio::time::Instant;
 pub(crate) struct Server {
     child: Option<Child>,
     port: u16,
+    settings: Vec<String>,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
-        let mut server = Self { child: None, port };
+        Self::with(&[])
+    }
+
+    /// Starts one with these further arguments.
+    pub(crate) fn with(settings: &[&str]) -> Self {
+        let mut server = Self {
+            child: None,
+            port: free_port(),
+            settings: settings.iter().map(|word| (*word).to_owned()).collect(),
+        };
         server.restart();
         server
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     pub(crate) fn url(&self) -> String {
@@ -41,6 +52,7 @@ impl Server {
                 "--enable-debug-command",
                 "yes",
             ])
+            .args(&self.settings)
             .stdout(Stdio::null())
             .spawn()
             .expect("these tests need `redis-server` in the path");
@@ -98,6 +110,11 @@ impl Drop for Server {
             drop(child.wait());
         }
     }
+}
+
+pub(crate) fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
 }
 
 /// A client of few words over the standard library's sockets.
