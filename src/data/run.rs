@@ -203,6 +203,7 @@ where
 /// Returns where the request of a value went: there was none.
 fn nowhere() -> Whence {
     Whence {
+        lock: None,
         authority: Box::default(),
         uri: http::Uri::default(),
         route: None,

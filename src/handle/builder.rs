@@ -58,6 +58,8 @@ pub struct LarderBuilder {
     #[cfg(feature = "redis")]
     redis: Option<super::redis::Redis>,
     consistency: Consistency,
+    #[cfg(feature = "redis")]
+    flight_lock: bool,
 }
 
 impl LarderBuilder {
@@ -72,6 +74,8 @@ impl LarderBuilder {
             #[cfg(feature = "redis")]
             redis: None,
             consistency: Consistency::Bounded,
+            #[cfg(feature = "redis")]
+            flight_lock: false,
         }
     }
 
@@ -122,6 +126,18 @@ impl LarderBuilder {
         self
     }
 
+    /// Lets one node at a time run the handler of a key, as far as that can be had. Default: no.
+    ///
+    /// Without it each node runs it once. Those who wait look for the answer in Redis, at most for
+    /// the wait limit; it costs each handler run a round trip. It spares the origin and nothing
+    /// else: what is served, and how fresh it is, does not depend on it. Has no effect without
+    /// [`redis`](Self::redis).
+    #[cfg(feature = "redis")]
+    pub fn flight_lock(mut self, on: bool) -> Self {
+        self.flight_lock = on;
+        self
+    }
+
     /// Adds a second tier in Redis, which all nodes of the [namespace](Self::namespace) share, and
     /// with it what they invalidate. Default: none, the cache is this process's own.
     ///
@@ -163,6 +179,7 @@ impl LarderBuilder {
         let (second, writer) = match &self.redis {
             None => (None, None),
             Some(redis) => {
+                let redis = redis.clone().locking(self.flight_lock);
                 let (tier, writer) = redis.tier(&self.namespace, &self.clock, self.max_body)?;
                 (Some(tier), Some(writer))
             }

@@ -95,6 +95,11 @@ impl Redis {
         self
     }
 
+    pub(super) fn locking(mut self, on: bool) -> Self {
+        self.settings.flight_lock = on;
+        self
+    }
+
     /// Returns the tier, and what writes to it.
     pub(super) fn tier(
         &self,
@@ -111,6 +116,12 @@ impl Redis {
 
 impl From<&str> for Redis {
     fn from(url: &str) -> Self {
+        Self::new(url)
+    }
+}
+
+impl From<&String> for Redis {
+    fn from(url: &String) -> Self {
         Self::new(url)
     }
 }

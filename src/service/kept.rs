@@ -18,6 +18,7 @@ use crate::{
     observe::Outcome,
     policy::{TargetId, tags_of_response},
     semantics::{directives::Flag, no_vary_search::NoVarySearch},
+    store::Lock,
 };
 
 /// The head of a request, the key it was looked up under, and where the fence stood then.
@@ -43,6 +44,8 @@ pub(crate) struct Kept {
     pub(crate) began: Stopwatch,
     /// Whether the policy keys by the owner of the request.
     pub(crate) identified: bool,
+    /// What keeps other nodes from running the same handler, if that is wanted.
+    pub(crate) lock: Option<Arc<Lock>>,
     /// The values that the handler reads.
     #[cfg(feature = "data")]
     pub(crate) reads: super::gathered::Reads,

@@ -15,6 +15,7 @@ use super::{
     plan::Standing,
     pump::{FILL_LIMIT, Fillable, FlightLeader},
     second::{self, Second},
+    turn::{self, Turn, turn},
 };
 use crate::{
     clock::Timestamp,
@@ -124,47 +125,78 @@ struct Flying<B, E> {
 }
 
 impl<B: Fillable, E> Flying<B, E> {
-    /// Asks the second tier. None if that was the answer, and no handler has to run.
+    /// Asks the second tier, and where it has nothing, for the right to run. None if no handler has
+    /// to run here.
     async fn ask(
         mut self,
         tier: &SecondTier,
         mut fetch: Box<Fetch>,
-        purpose: Purpose,
+        mut purpose: Purpose,
     ) -> Option<Self> {
-        match second::ask(tier, &fetch).await {
-            Second::Nothing => {}
-            Second::Stale(entry, soft_at) => {
-                self.candidates.insert(0, Arc::clone(&entry));
-                self.stale = Some((entry, soft_at));
+        let deadline = turn::deadline(&fetch);
+        loop {
+            match second::ask(tier, &fetch).await {
+                Second::Nothing => {}
+                Second::Stale(entry, soft_at) => {
+                    self.candidate(&entry);
+                    self.stale = Some((entry, soft_at));
+                }
+                Second::ServeAndRefresh(entry, _) if purpose == Purpose::Refresh => {
+                    self.candidate(&entry);
+                }
+                Second::Serve(entry, standing) => {
+                    self.leader.land(Landing::Landed(Arc::clone(&entry)));
+                    tell(&mut self.sender, Run::Found(entry, standing), None);
+                    return None;
+                }
+                Second::ServeAndRefresh(entry, standing) => {
+                    self = self.answered(&mut fetch, &entry, standing)?;
+                    purpose = Purpose::Refresh;
+                }
             }
-            Second::ServeAndRefresh(entry, _) if purpose == Purpose::Refresh => {
-                self.candidates.insert(0, entry);
+            // With the lock in hand it has looked once more: the other run may just have ended.
+            if self.kept.lock.is_some() || !tier.has_lock() {
+                return Some(self);
             }
-            Second::Serve(entry, standing) => {
-                self.leader.land(Landing::Landed(Arc::clone(&entry)));
-                tell(&mut self.sender, Run::Found(entry, standing), None);
-                return None;
-            }
-            Second::ServeAndRefresh(entry, standing) => {
-                self.leader.land(Landing::Landed(Arc::clone(&entry)));
-                tell(
-                    &mut self.sender,
-                    Run::Found(Arc::clone(&entry), standing),
-                    None,
-                );
-                // The run that is to come is another flight: nobody has to wait for it.
-                fetch.kept.restart();
-                let core = &fetch.kept.shared.core;
-                self.leader = core.flights.lead(
-                    &fetch.flight,
-                    |flight| core.is_current(&flight.seal),
-                    || fetch.kept.seal(),
-                )?;
-                core.counters.note(Event::Refreshed);
-                self.candidates.insert(0, entry);
-                self.kept = fetch.kept;
+            match turn(tier, &fetch, purpose, deadline).await {
+                Turn::Run(None) => return Some(self),
+                Turn::Run(lock) => self.kept.lock = lock,
+                Turn::Look => {}
+                Turn::Leave => return None,
             }
         }
+    }
+
+    /// Has the handler be asked about `entry` too.
+    fn candidate(&mut self, entry: &Arc<Entry>) {
+        (self.candidates).retain(|other| other.life.received != entry.life.received);
+        self.candidates.insert(0, Arc::clone(entry));
+    }
+
+    /// Answers with what was found, and goes on as the refresh of it: another flight, for which
+    /// nobody has to wait. None if there is one already.
+    fn answered(
+        mut self,
+        fetch: &mut Fetch,
+        entry: &Arc<Entry>,
+        standing: Standing,
+    ) -> Option<Self> {
+        self.leader.land(Landing::Landed(Arc::clone(entry)));
+        let run = Run::Found(Arc::clone(entry), standing);
+        tell(&mut self.sender, run, None);
+        fetch.kept.restart();
+        let core = Arc::clone(&fetch.kept.shared.core);
+        self.leader = core.flights.lead(
+            &fetch.flight,
+            |flight| core.is_current(&flight.seal),
+            || fetch.kept.seal(),
+        )?;
+        core.counters.note(Event::Refreshed);
+        let lock = self.kept.lock.take();
+        self.kept = fetch.kept.clone();
+        self.kept.lock = lock;
+        self.candidates.clear();
+        self.candidates.push(Arc::clone(entry));
         Some(self)
     }
 

@@ -442,6 +442,7 @@ impl Looking<'_> {
             requested: self.now,
             arrived,
             began: arrived,
+            lock: None,
             identified: self.identity.is_some()
                 || self.facts.is_authorized()
                     && !has_unkeyed_credentials(self.headers, &self.matched.policy),

@@ -16,6 +16,7 @@
 //! | What does a run bring? | `arrive`, `pump` |
 //! | What if it brings nothing? | `fallback` |
 //! | What does the second tier have? | `second` |
+//! | Does the handler run on another node? | `turn` |
 //! | Which values did the handler read? | `gathered` |
 //! | Does a request come from the flight of an outer layer? | `nested` |
 //! | What does a mutating request invalidate, and when? | `mutation`, `pending` |
@@ -45,6 +46,7 @@ mod settings;
 mod status;
 mod swr;
 mod taught;
+mod turn;
 
 pub use self::{
     cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},

@@ -185,6 +185,7 @@ pub(crate) fn whence(kept: &Kept) -> Option<Whence> {
         authority: kept.authority.clone(),
         uri: kept.uri.clone(),
         route: route.map(|pattern| Arc::clone(pattern.text())),
+        lock: kept.lock.clone(),
     })
 }
 

@@ -5,13 +5,53 @@ use std::sync::Arc;
 use http::HeaderName;
 
 use super::second::{Wanted, Whence};
-use crate::{entry::Entry, key::Key, observe::RedisStatistics};
+use crate::{
+    entry::{Entry, Position},
+    key::Key,
+    observe::RedisStatistics,
+};
 
 /// Nobody has one.
 #[derive(Clone, Debug)]
 pub(crate) enum SecondTier {}
 
+/// Nobody holds one.
+#[derive(Debug)]
+pub(crate) enum Lock {}
+
+/// What trying came to, which nobody does.
+#[derive(Debug)]
+pub(crate) enum Locked {
+    Held(Arc<Lock>),
+    Busy(Position, Rival),
+    Unknown,
+}
+
+/// The lock of another node.
+#[derive(Clone, Debug)]
+pub(crate) enum Rival {}
+
 impl SecondTier {
+    pub(crate) fn has_lock(&self) -> bool {
+        match *self {}
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn lock(&self, _: &Key, _: Position) -> Locked {
+        match *self {}
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn take_over(&self, _: &Key, _: Position, _: &Rival) -> Locked {
+        match *self {}
+    }
+
     #[expect(
         clippy::unused_async,
         reason = "this has the face of the tier in Redis"

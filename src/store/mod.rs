@@ -42,7 +42,7 @@ use http::HeaderName;
 pub(crate) use self::{
     markers::Markers,
     memory::Memory,
-    redis::SecondTier,
+    redis::{Lock, Locked, SecondTier},
     second::{Wanted, Whence},
     variants::MOST_VARIANTS,
 };

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, Uri};
 
+use super::redis::Lock;
 use crate::{clock::Timestamp, key::Key};
 
 /// What is looked for.
@@ -28,4 +29,7 @@ pub(crate) struct Whence {
     pub(crate) uri: Uri,
     /// The route pattern that it was declared under.
     pub(crate) route: Option<Arc<str>>,
+    /// What keeps other nodes from running the same handler, until the entry is written.
+    #[expect(dead_code, reason = "dropping it is what it is for")]
+    pub(crate) lock: Option<Arc<Lock>>,
 }

@@ -86,9 +86,13 @@ impl Node {
         // These tests are about what is found, not about how fast a busy machine is.
         let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
         let node = Self::with(redis, origin, policy).await;
-        // Before it knows the registry, what it fills is nobody else's.
-        eventually(|| node.larder.statistics().shared.sync_age.is_some()).await;
+        node.in_sync().await;
         node
+    }
+
+    /// Waits until it knows the registry. What it fills before that is nobody else's.
+    async fn in_sync(&self) {
+        eventually(|| self.larder.statistics().shared.sync_age.is_some()).await;
     }
 
     async fn with(redis: Redis, origin: &Origin, policy: Policy) -> Self {
@@ -246,7 +250,10 @@ async fn what_is_stale_in_redis_is_confirmed_and_not_fetched_again() {
         Response::builder()
             .status(if known { 304 } else { 200 })
             .header("etag", "\"1\"")
-            .header("cache-control", "max-age=1")
+            .header(
+                "cache-control",
+                if known { "max-age=60" } else { "max-age=1" },
+            )
             .body(if known { "" } else { "hello" }.into())
             .unwrap()
     });
@@ -432,4 +439,69 @@ async fn without_a_server_at_the_start_a_handle_is_built_and_works() {
 async fn a_bad_address_is_an_error_of_the_configuration() {
     let refused = Larder::builder().redis("localhost:6379").build().await;
     assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Configuration);
+}
+
+/// Two nodes that want one run of a handler among them.
+async fn locking(server: &Server, origin: &Origin, policy: Policy) -> [Node; 2] {
+    let node = async || {
+        let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
+        let built = Larder::builder().redis(redis).flight_lock(true).build();
+        let larder = built.await.unwrap();
+        let routes = Routes::new().get("/{*path}", policy.clone());
+        let node = Node {
+            layer: CacheLayer::new(&larder).routes(routes.build().unwrap()),
+            larder,
+            origin: origin.clone(),
+        };
+        node.in_sync().await;
+        node
+    };
+    [node().await, node().await]
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn with_the_lock_one_node_runs_the_handler_and_the_other_takes_what_it_brought() {
+    let server = Server::start();
+    let origin = Origin::new(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        Response::new("hello".into())
+    });
+    let [one, other] = locking(&server, &origin, Policy::ttl(secs(60))).await;
+    let leading = one.clone();
+    let first = tokio::spawn(async move { leading.get("/a").await });
+    eventually(|| origin.runs() == 1).await;
+    let got = other.get("/a").await;
+    assert_eq!(got.body, "hello");
+    assert!(got.told.contains("REDIS"), "{}", got.told);
+    assert_eq!(first.await.unwrap().body, "hello");
+    assert_eq!(origin.runs(), 1);
+    // The lock is given back behind the response that was written.
+    let locks = "return #redis.call('SCAN', 0, 'MATCH', 'larder:larder:l:*', 'COUNT', 1000)[2]";
+    eventually(|| server.ask(&["EVAL", locks, "0"]) == "0").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn another_node_is_waited_for_no_longer_than_the_limit() {
+    let server = Server::start();
+    let hung = Arc::new(AtomicUsize::new(0));
+    let runs = Arc::clone(&hung);
+    let origin = Origin::new(move |_| {
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Response::new("hello".into())
+    });
+    let policy = Policy::ttl(secs(60)).wait_limit(Duration::from_millis(300));
+    let [one, other] = locking(&server, &origin, policy).await;
+    let leading = one.clone();
+    let first = tokio::spawn(async move { leading.get("/a").await });
+    eventually(|| origin.runs() == 1).await;
+    let asked = tokio::time::Instant::now();
+    assert_eq!(other.get("/a").await.body, "hello");
+    assert!(
+        asked.elapsed() < Duration::from_millis(2500),
+        "it waited for the other"
+    );
+    assert_eq!(origin.runs(), 2);
+    first.await.unwrap();
 }

@@ -12,6 +12,7 @@ mod fault;
 mod lane;
 mod layout;
 mod link;
+mod lock;
 mod queue;
 mod reading;
 pub(crate) mod registry;
@@ -29,6 +30,7 @@ pub(crate) use self::{
     connections::{Connections, Health, Unavailable},
     dedicated::{Dedicated, Mailbox},
     layout::Layout,
+    lock::{Lock, Locked, Rival},
     script::Script,
     settings::Settings,
     source::Address,

@@ -13,7 +13,7 @@ use std::sync::{
 use redis::{Cmd, Pipeline, RedisWrite, ToRedisArgs, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{layout::Layout, server_time::ServerTime, tier::Inner};
+use super::{layout::Layout, lock::RELEASE, server_time::ServerTime, tier::Inner};
 use crate::{
     entry::{
         Entry, Variation,
@@ -84,6 +84,8 @@ pub(super) enum Job {
     },
     /// The key of this name holds something that nobody can read.
     Remove(String),
+    /// The lock of this name is given back if it is still held by this value.
+    Unlock { name: String, value: String },
     /// Tell when everything before it is done.
     Flush(oneshot::Sender<()>),
 }
@@ -92,7 +94,7 @@ impl Job {
     fn bytes(&self) -> u64 {
         match self {
             Self::Put { entry, .. } => u64::try_from(entry.body.bytes.len()).unwrap_or(u64::MAX),
-            Self::Remove(_) | Self::Flush(_) => 0,
+            Self::Remove(_) | Self::Unlock { .. } | Self::Flush(_) => 0,
         }
     }
 }
@@ -191,6 +193,11 @@ impl Inner {
                 Job::Remove(name) => {
                     let mut command = redis::cmd("UNLINK");
                     command.arg(name);
+                    batch.add(command, 0, 0);
+                }
+                Job::Unlock { name, value } => {
+                    let mut command = redis::cmd("EVAL");
+                    command.arg(RELEASE).arg(1).arg(name).arg(value);
                     batch.add(command, 0, 0);
                 }
                 Job::Flush(done) => {

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) lanes: u32,
     /// The largest response that is sent there, in bytes as it is written.
     pub(crate) largest_entry: u64,
+    /// Whether one node at a time is to run the handler of a key.
+    pub(crate) flight_lock: bool,
 }
 
 impl Default for Settings {
@@ -41,6 +43,7 @@ impl Default for Settings {
             connect_limit: CONNECT_LIMIT,
             lanes: LANES,
             largest_entry: LARGEST_ENTRY,
+            flight_lock: false,
         }
     }
 }

@@ -25,14 +25,14 @@ use crate::{
 /// Responses that all nodes of a namespace share. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
 pub(crate) struct SecondTier {
-    inner: Arc<Inner>,
+    pub(super) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
 pub(super) struct Inner {
     pub(super) connections: Connections,
     pub(super) tally: Tally,
-    queue: Queue,
+    pub(super) queue: Queue,
     /// The longest body that is accepted, in bytes.
     max_body: u64,
 }

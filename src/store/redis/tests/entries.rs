@@ -96,6 +96,7 @@ pub(super) fn whence() -> Whence {
         authority: "shop.test".into(),
         uri: Uri::from_static("/items/1?page=2"),
         route: None,
+        lock: None,
     }
 }
 
