@@ -31,7 +31,9 @@
 //! | say what a mutating request makes void | [`Invalidate`], [`Target`] |
 //! | say all of that on the handler | [`macro@cache`], [`macro@invalidates`] |
 //! | let a handler decide | [`CacheHint`], [`Invalidations`] |
-//! | see what happened | the `Cache-Status` field, [`Statistics`] |
+//! | see what happened | the `Cache-Status` field, [`Statistics`], [`_docs::monitoring`] |
+//! | look into it and change it from outside | the feature `admin`: [`_docs::admin`] |
+//! | fill it before anybody asks | [`Larder::warm`] |
 //! | move the time in tests | [`TestClock`] |
 //! | read more | [`_docs`] |
 //!

@@ -1,6 +1,6 @@
 //! The routes, and the door before them.
 
-use std::{convert::Infallible, sync::Arc};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -22,6 +22,9 @@ const CHANGE: HeaderName = HeaderName::from_static("x-larder-admin");
 
 /// The longest body of a call, in bytes: a thousand URLs.
 const LONGEST_CALL: usize = 256 << 10;
+
+/// How long one call warms at the most: what clients and proxies wait for an answer.
+const LONGEST_WARMING: Duration = Duration::from_secs(30);
 
 /// Returns the admin routes of `larder`, for those that `auth` lets in.
 ///
@@ -118,7 +121,10 @@ impl Admin {
         S::Future: Send + 'static,
     {
         let warm = move |larder: &Larder, list: WarmList, concurrency: usize| {
-            let warming = larder.warm(list).concurrency(concurrency);
+            let warming = larder
+                .warm(list)
+                .concurrency(concurrency)
+                .within(LONGEST_WARMING);
             let warmed = warming.through(service.clone(), Body::empty);
             Box::pin(warmed) as BoxFuture
         };

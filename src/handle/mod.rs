@@ -249,6 +249,9 @@ impl Larder {
         if tokio::time::timeout(deadline, ended).await.is_err() {
             self.core.counters.note(Event::Failed);
         }
+        // What was counted since the last time would not reach a recorder any more.
+        #[cfg(feature = "metrics")]
+        self.core.publish();
         self.core.stop.cancel();
     }
 }

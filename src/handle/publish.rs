@@ -75,7 +75,7 @@ impl Core {
         runtime.spawn(stop.run_until_cancelled_owned(publish_again_and_again(core)));
     }
 
-    fn publish(&self) {
+    pub(super) fn publish(&self) {
         describe();
         let namespace: Arc<str> = self.namespace.as_ref().into();
         for route in self.routes.statistics() {

@@ -7,7 +7,10 @@ use std::{
 
 use http::{Request, Response};
 use http_body::Body;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::{
+    task::{self, JoinSet},
+    time::{Instant, timeout},
+};
 use tower_service::Service;
 
 use super::WarmList;
@@ -27,6 +30,7 @@ impl Larder {
             list,
             concurrency: CONCURRENCY,
             timeout: TIMEOUT,
+            within: Duration::MAX,
             progress: None,
         }
     }
@@ -39,6 +43,7 @@ pub struct Warming {
     list: WarmList,
     concurrency: usize,
     timeout: Duration,
+    within: Duration,
     progress: Option<Box<dyn FnMut(&WarmProgress) + Send>>,
 }
 
@@ -114,6 +119,13 @@ impl Warming {
         self
     }
 
+    /// Sets how long all of it may take. Default: as long as it does. What is under way then has
+    /// failed, and so has what was not sent.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.within = limit;
+        self
+    }
+
     /// Sets what is called after each request.
     pub fn on_progress(mut self, tell: impl FnMut(&WarmProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(tell));
@@ -135,57 +147,93 @@ impl Warming {
         R: Body + Send + 'static,
         R::Error: Into<Box<dyn error::Error + Send + Sync>>,
     {
-        let failed = std::mem::take(&mut self.list.failed);
-        let mut progress = WarmProgress {
-            total: self.list.len() + failed.len(),
-            done: failed.len(),
-            failed: failed.len(),
-        };
-        let mut report = WarmReport {
-            failed,
-            ..WarmReport::default()
-        };
-        let mut requests = std::mem::take(&mut self.list.requests).into_iter();
-        let mut under_way = JoinSet::new();
-        let mut urls = HashMap::new();
+        let mut run = Run::of(&mut self);
+        let began = Instant::now();
         let tells = self.core.name.is_some();
         loop {
-            while under_way.len() < self.concurrency
-                && !self.core.stop.is_cancelled()
-                && let Some((url, request)) = requests.next()
+            let left = self.within.saturating_sub(began.elapsed());
+            let goes_on = !left.is_zero() && !self.core.stop.is_cancelled();
+            while goes_on
+                && run.under_way.len() < self.concurrency
+                && let Some((url, request)) = run.requests.next()
             {
                 let request = request.map(|()| body());
-                let (service, limit) = (service.clone(), self.timeout);
-                let task = under_way.spawn(async move {
+                let (service, limit) = (service.clone(), self.timeout.min(left));
+                let task = run.under_way.spawn(async move {
                     let ended = timeout(limit, ask(service, request)).await;
                     ended.unwrap_or_else(|_| Err(format!("took longer than {limit:?}")))
                 });
-                urls.insert(task.id(), url);
+                run.urls.insert(task.id(), url);
             }
-            let Some(ended) = under_way.join_next_with_id().await else {
+            let Some(ended) = run.under_way.join_next_with_id().await else {
                 break;
             };
-            progress.done += 1;
-            let (task, ended) = match ended {
-                Ok(ended) => ended,
-                Err(error) => (error.id(), Err("its handler panicked".to_owned())),
-            };
-            let url = urls.remove(&task).unwrap_or_default();
-            match ended {
-                Ok(stored) => {
-                    report.warmed += 1;
-                    report.not_stored += usize::from(tells && !stored);
-                }
-                Err(reason) => report.failed.push(WarmFailure { url, reason }),
-            }
-            progress.failed = report.failed.len();
+            run.ended(ended, tells);
             if let Some(tell) = &mut self.progress {
-                tell(&progress);
+                tell(&run.progress);
             }
         }
-        let unsent = requests.map(|(url, _)| WarmFailure::new(&url, "not sent: shut down"));
-        report.failed.extend(unsent);
-        report
+        run.finished()
+    }
+}
+
+/// A warming under way.
+struct Run {
+    requests: std::vec::IntoIter<(String, Request<()>)>,
+    under_way: JoinSet<Result<bool, String>>,
+    /// What the requests under way are for.
+    urls: HashMap<task::Id, String>,
+    progress: WarmProgress,
+    report: WarmReport,
+}
+
+impl Run {
+    fn of(warming: &mut Warming) -> Self {
+        let list = std::mem::take(&mut warming.list);
+        Self {
+            progress: WarmProgress {
+                total: list.requests.len() + list.failed.len(),
+                done: list.failed.len(),
+                failed: list.failed.len(),
+            },
+            report: WarmReport {
+                failed: list.failed,
+                ..WarmReport::default()
+            },
+            requests: list.requests.into_iter(),
+            under_way: JoinSet::new(),
+            urls: HashMap::new(),
+        }
+    }
+
+    /// Notes how a request ended. `tells` says that larder says of each answer what it did.
+    fn ended(
+        &mut self,
+        ended: Result<(task::Id, Result<bool, String>), task::JoinError>,
+        tells: bool,
+    ) {
+        let (task, ended) = match ended {
+            Ok(ended) => ended,
+            Err(error) => (error.id(), Err("its handler panicked".to_owned())),
+        };
+        let url = self.urls.remove(&task).unwrap_or_default();
+        match ended {
+            Ok(stored) => {
+                self.report.warmed += 1;
+                self.report.not_stored += usize::from(tells && !stored);
+            }
+            Err(reason) => self.report.failed.push(WarmFailure { url, reason }),
+        }
+        self.progress.done += 1;
+        self.progress.failed = self.report.failed.len();
+    }
+
+    fn finished(mut self) -> WarmReport {
+        let unsent = self
+            .requests
+            .map(|(url, _)| WarmFailure::new(&url, "not sent: it had to end before"));
+        self.report.failed.extend(unsent);
+        self.report
     }
 }
 

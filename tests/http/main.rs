@@ -22,6 +22,4 @@ mod sharing;
 mod staleness;
 mod stampede;
 mod standards;
-#[cfg(feature = "tracing")]
-mod traces;
 mod warming;

@@ -157,10 +157,19 @@ async fn a_shutdown_ends_it_and_tells_what_was_not_sent() {
         report
             .failed
             .iter()
-            .filter(|one| one.reason.contains("shut down"))
+            .filter(|one| one.reason.contains("not sent"))
             .count()
             >= 17
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn it_ends_in_the_time_that_it_was_given() {
+    let app = App::new(larder::Policy::ttl(mins(5)), |_, _| std::future::pending()).await;
+    let warming = app.larder.warm(urls(20)).concurrency(3);
+    let warming = warming.within(Duration::from_secs(60));
+    let report = warming.through(app.service.clone(), Body::empty).await;
+    assert_eq!((report.warmed, report.failed.len()), (0, 20));
 }
 
 #[tokio::test]

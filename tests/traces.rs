@@ -1,13 +1,16 @@
-//! What traces show.
+//! What traces show. A process of its own: which spans are of interest is remembered for all threads.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::{
     fmt::Write,
     sync::{Arc, Mutex},
 };
 
-use axum::body::Body;
-use http::Response;
-use larder::{Policy, mins};
+use axum::{Router, body::Body, routing::get};
+use http::Request;
+use larder::{CacheLayer, Larder, Policy, Routes, mins};
+use tower::ServiceExt;
 use tracing::{
     Subscriber,
     field::{Field, Visit},
@@ -18,8 +21,6 @@ use tracing_subscriber::{
     layer::{Context, SubscriberExt},
     registry::LookupSpan,
 };
-
-use crate::app::{App, settle};
 
 /// Writes down the spans of larder, with their fields and their parents.
 #[derive(Clone, Default)]
@@ -56,15 +57,26 @@ async fn look_ups_fills_and_invalidations_are_spans() {
     let spans = Spans::default();
     let subscriber = tracing_subscriber::registry().with(spans.clone());
     let _guard = tracing::subscriber::set_default(subscriber);
-    let app = App::new(Policy::ttl(mins(5)).tag("pages"), |_, _| async {
-        Ok(Response::new(Body::from("a page")))
-    })
-    .await;
+    let larder = Larder::builder().build().await.unwrap();
+    let policy = Policy::ttl(mins(5)).tag("pages");
+    let routes = Routes::new().get("/{page}", policy).build().unwrap();
+    let app = Router::new()
+        .route("/{page}", get(|| async { "a page" }))
+        .layer(CacheLayer::new(&larder).routes(routes));
+    let ask = || {
+        let request = Request::get("/a").header("host", "a.test");
+        app.clone().oneshot(request.body(Body::empty()).unwrap())
+    };
     let request = tracing::info_span!("request");
-    tracing::Instrument::instrument(app.get("/a"), request).await;
-    settle().await;
-    app.get("/a").await;
-    app.larder.invalidate_tag("pages").await;
+    let fill = tracing::Instrument::instrument(ask(), request);
+    axum::body::to_bytes(fill.await.unwrap().into_body(), 100)
+        .await
+        .unwrap();
+    while larder.statistics().stored() == 0 {
+        tokio::task::yield_now().await;
+    }
+    ask().await.unwrap();
+    larder.invalidate_tag("pages").await;
     let spans = spans.0.lock().unwrap();
     let spans: Vec<&str> = spans.iter().map(String::as_str).collect();
     assert_eq!(
