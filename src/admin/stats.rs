@@ -1,6 +1,6 @@
 //! How is it going? Figures of the whole cache and of each route.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
 
 use axum::{Json, extract::State};
 use http::header;
@@ -92,6 +92,7 @@ fn second_tier(desk: &Desk) -> Value {
         return Value::Null;
     };
     let statistics = tier.statistics();
+    let shared = desk.larder.statistics().shared;
     json!({
         "state": if statistics.is_away { "away" } else { "connected" },
         "last_error": tier.last_error().as_deref(),
@@ -101,7 +102,10 @@ fn second_tier(desk: &Desk) -> Value {
         "errors": statistics.errors,
         "written": statistics.written,
         "dropped": statistics.dropped,
-        "outbox": desk.core().gauges.outbox.load(Ordering::Relaxed),
+        "outbox": shared.pending,
+        "sync_age": shared.sync_age.map(seconds),
+        "invalidation_lag": seconds(shared.invalidation_lag),
+        "epochs": shared.epochs,
     })
 }
 

@@ -15,7 +15,7 @@ use crate::{
     fence::Fence,
     flight::Flights,
     invalidate::Consistency,
-    observe::{Counters, Durations, Gauges, RouteStates, Snapshot, Windows},
+    observe::{Counters, Durations, RouteStates, Snapshot, Windows},
     semantics::cache_status::Name,
     store::Memory,
 };
@@ -202,7 +202,6 @@ impl LarderBuilder {
             routes: Arc::new(RouteStates::new()),
             durations: Durations::default(),
             windows: Windows::new(first),
-            gauges: Gauges::default(),
             #[cfg(feature = "metrics")]
             published: super::Published::default(),
             #[cfg(feature = "admin")]

@@ -25,7 +25,7 @@ use crate::{
     fence::{Fence, Mode, Reason, Verdict},
     flight::{Flights, SharedBody},
     invalidate::{Ack, Purge, Trust, ids},
-    observe::{Counters, Durations, Event, Gauges, RouteStates, Span, Statistics, Windows},
+    observe::{Counters, Durations, Event, RouteStates, Span, Statistics, Windows},
     semantics::cache_status::Name,
     store::{Memory, SecondTier},
 };
@@ -55,7 +55,6 @@ pub(crate) struct Core {
     pub(crate) routes: Arc<RouteStates>,
     pub(crate) durations: Durations,
     pub(crate) windows: Windows,
-    pub(crate) gauges: Gauges,
     #[cfg(feature = "metrics")]
     pub(crate) published: super::Published,
     #[cfg(feature = "admin")]
@@ -96,7 +95,9 @@ impl Core {
             && !purge.is_empty()
         {
             self.note_invalidated(purge);
-            return relay.invalidate(&self.fence, purge).await;
+            let targets = purge.hard.len() + purge.soft.len();
+            let span = Span::invalidate(&purge.source, targets);
+            return span.around(relay.invalidate(&self.fence, purge)).await;
         }
         self.invalidate_here(purge)
     }

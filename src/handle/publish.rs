@@ -6,7 +6,7 @@
 //! is handed on as a total, so that a recorder that is installed late misses nothing of the counters.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, Weak, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
@@ -40,6 +40,7 @@ pub(crate) struct Published {
 struct Counts {
     requests: [[u32; SPANS]; MEASURED.len()],
     fills: [u32; SPANS],
+    #[cfg(feature = "redis")]
     lag: [u32; SPANS],
 }
 
@@ -49,6 +50,7 @@ impl Default for Published {
             counts: Mutex::new(Counts {
                 requests: [[0; SPANS]; MEASURED.len()],
                 fills: [0; SPANS],
+                #[cfg(feature = "redis")]
                 lag: [0; SPANS],
             }),
         }
@@ -82,8 +84,6 @@ impl Core {
             publish_route(&namespace, &route);
         }
         publish_totals(&namespace, &self.statistics());
-        let outbox = self.gauges.outbox.load(Ordering::Relaxed);
-        set(&namespace, "larder_outbox_pending", outbox);
         let mut counts = self
             .published
             .counts
@@ -92,6 +92,7 @@ impl Core {
         let Counts {
             requests,
             fills,
+            #[cfg(feature = "redis")]
             lag,
         } = &mut *counts;
         for (outcome, before) in MEASURED.into_iter().zip(requests) {
@@ -104,8 +105,11 @@ impl Core {
         let of_fills =
             histogram!("larder_fill_duration_seconds", "namespace" => Arc::clone(&namespace));
         record(&self.durations.fills, fills, &of_fills);
-        let of_lag = histogram!("larder_invalidation_lag_seconds", "namespace" => namespace);
-        record(&self.durations.lag, lag, &of_lag);
+        #[cfg(feature = "redis")]
+        if let Some(relay) = &self.relay {
+            let of_lag = histogram!("larder_invalidation_lag_seconds", "namespace" => namespace);
+            record(relay.lags(), lag, &of_lag);
+        }
     }
 }
 
@@ -189,6 +193,12 @@ fn publish_totals(namespace: &Arc<str>, statistics: &Statistics) {
     gauge!("larder_entries", "namespace" => Arc::clone(namespace), "tier" => "memory")
         .set(float(statistics.entries));
     set(namespace, "larder_flights", statistics.flights);
+    let pending = u64::try_from(statistics.shared.pending).unwrap_or(u64::MAX);
+    set(namespace, "larder_outbox_pending", pending);
+    if let Some(age) = statistics.shared.sync_age {
+        gauge!("larder_sync_age_seconds", "namespace" => Arc::clone(namespace))
+            .set(age.as_secs_f64());
+    }
     set(namespace, "larder_breaker_state", redis.is_away.into());
 }
 
@@ -302,6 +312,11 @@ const GAUGES: &[(&str, Unit, &str)] = &[
         Unit::Count,
         "1 while Redis is not asked because it does not answer, else 0",
     ),
+    (
+        "larder_sync_age_seconds",
+        Unit::Seconds,
+        "How old the knowledge of invalidations on other nodes is",
+    ),
 ];
 
 const HISTOGRAMS: &[(&str, Unit, &str)] = &[
@@ -318,7 +333,7 @@ const HISTOGRAMS: &[(&str, Unit, &str)] = &[
     (
         "larder_invalidation_lag_seconds",
         Unit::Seconds,
-        "Time until an invalidation by another node was visible here",
+        "Time until an invalidation of this node was stamped in Redis and had come round",
     ),
 ];
 

@@ -57,8 +57,6 @@ pub(crate) struct Durations {
     /// to their handlers alone are not measured at all: that is the handlers' own time.
     outcomes: [Histogram; Outcome::COUNT],
     pub(crate) fills: Histogram,
-    /// How long invalidations of other nodes took to be visible here.
-    pub(crate) lag: Histogram,
 }
 
 impl Durations {

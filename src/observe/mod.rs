@@ -1,7 +1,6 @@
 //! What happened to each request, in one vocabulary for headers, counters and traces.
 
 mod counters;
-mod gauges;
 mod histogram;
 mod outcome;
 mod place;
@@ -12,13 +11,12 @@ mod tail;
 mod windows;
 
 #[cfg(feature = "metrics")]
-pub(crate) use self::histogram::{Histogram, SPANS, middle};
+pub(crate) use self::histogram::{SPANS, middle};
 #[cfg(feature = "admin")]
 pub(crate) use self::tail::{Filter, Happening, Listening, Tail};
 pub(crate) use self::{
     counters::{Counters, Event},
-    gauges::Gauges,
-    histogram::Durations,
+    histogram::{Durations, Histogram},
     outcome::Bypass,
     place::{MEASURED_HITS, is_measured},
     routes::{RouteState, RouteStates},

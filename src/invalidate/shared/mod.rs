@@ -64,7 +64,7 @@ use super::{Ack, Purge, Trust, ids};
 use crate::{
     clock::{Clock, Timestamp},
     fence::{Fence, Mode},
-    observe::{Counters, SharedStatistics},
+    observe::{Counters, Histogram, SharedStatistics},
     policy::Target,
     store::redis::{
         Connections,
@@ -98,6 +98,8 @@ pub(crate) struct Relay {
     nudge: Arc<Notify>,
     /// How long the last global invalidation took to come round, in microseconds.
     lag: AtomicU64,
+    /// How long all of them took.
+    lags: Histogram,
     /// How often the mirror has begun anew.
     epochs: AtomicU64,
 }
@@ -123,6 +125,7 @@ impl Relay {
             outbox: Outbox::default(),
             nudge: Arc::default(),
             lag: AtomicU64::new(0),
+            lags: Histogram::default(),
             epochs: AtomicU64::new(0),
         }
     }
@@ -212,7 +215,9 @@ impl Relay {
         };
         if is_global {
             unfinished.disarm();
-            let lag = u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = begun.elapsed();
+            self.lags.record(took);
+            let lag = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.lag.store(lag, Ordering::Relaxed);
             Ack::Global
         } else {
@@ -280,6 +285,12 @@ impl Relay {
     pub(crate) fn is_shared(&self, epoch: u64) -> bool {
         let shared = self.progress.borrow().place.epoch;
         shared != 0 && shared == epoch
+    }
+
+    /// Returns how long invalidations took until they had come round.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn lags(&self) -> &Histogram {
+        &self.lags
     }
 
     pub(crate) fn statistics(&self) -> SharedStatistics {
