@@ -146,11 +146,17 @@ pub mod _docs {
     pub mod admin {}
     #[doc = include_str!("docs/conformance.md")]
     pub mod conformance {}
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("docs/consistency.md")]
+    pub mod consistency {}
     #[cfg(feature = "grpc")]
     #[doc = include_str!("docs/grpc.md")]
     pub mod grpc {}
     #[doc = include_str!("docs/monitoring.md")]
     pub mod monitoring {}
+    #[cfg(feature = "redis")]
+    #[doc = include_str!("docs/operations.md")]
+    pub mod operations {}
     #[cfg(feature = "data")]
     #[doc = include_str!("docs/patterns.md")]
     pub mod patterns {}

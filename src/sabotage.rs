@@ -17,14 +17,41 @@ pub(crate) enum Fault {
     AnyFlight,
     /// The authority is not part of the key.
     NoHost,
+    /// Entries of another epoch are judged as if they were of this one.
+    AnyEpoch,
+    /// What is known here counts as known for all, however long ago the log was read.
+    NoSyncAge,
+    /// A node that was cut off goes on at the end of the log, without what it missed.
+    NoCatchUp,
+    /// An invalidation is acknowledged before it has come round to its own node.
+    EarlyAck,
+    /// An invalidation that Redis did not take is acknowledged as one that it took.
+    FalseAck,
+    /// What was invalidated while Redis was away is forgotten, not sent.
+    NoDrain,
+    /// What comes from the second tier is sealed as if it had been filled now.
+    LatePromotion,
+    /// What waits to be told to others does not keep entries from the second tier, nor from it.
+    OpenDoors,
+    /// Entries from the second tier are not compared with their checksum.
+    NoChecksum,
 }
 
 /// Every fault, by the name that the environment uses.
-const FAULTS: [(&str, Fault); 4] = [
+const FAULTS: [(&str, Fault); 13] = [
     ("no-fence", Fault::NoFence),
     ("late-seal", Fault::LateSeal),
     ("any-flight", Fault::AnyFlight),
     ("no-host", Fault::NoHost),
+    ("any-epoch", Fault::AnyEpoch),
+    ("no-sync-age", Fault::NoSyncAge),
+    ("no-catch-up", Fault::NoCatchUp),
+    ("early-ack", Fault::EarlyAck),
+    ("false-ack", Fault::FalseAck),
+    ("no-drain", Fault::NoDrain),
+    ("late-promotion", Fault::LatePromotion),
+    ("open-doors", Fault::OpenDoors),
+    ("no-checksum", Fault::NoChecksum),
 ];
 
 static PLANTED: LazyLock<Option<Fault>> = LazyLock::new(|| {

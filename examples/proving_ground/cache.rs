@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use larder::{
-    Ack, CacheLayer, Invalidate, Larder, Policy, Routes,
+    Ack, CacheLayer, Consistency, Invalidate, Larder, Policy, Routes,
     admin::{Admin, Auth},
     secs,
 };
@@ -36,9 +36,16 @@ impl Cache {
         let larder = Larder::builder()
             .memory_bytes(settings.memory_bytes)
             .max_body(LARGEST_BODY.min(settings.memory_bytes / 2))
-            .namespace(&settings.namespace)
-            .build()
-            .await?;
+            .namespace(&settings.namespace);
+        let larder = match &settings.redis {
+            None => larder,
+            Some(url) => larder.redis(url.as_str()).consistency(if settings.strict {
+                Consistency::Strict
+            } else {
+                Consistency::Bounded
+            }),
+        };
+        let larder = larder.build().await?;
         let lifetimes = lifetimes(settings);
         let items = lifetimes.clone().tag("items");
         let written = || Invalidate::tags(["item:{id}", "items"]);

@@ -1,8 +1,9 @@
 //! A complete server behind larder, made to be attacked, killed and measured from outside.
 //!
-//! Run it with `cargo run --example proving_ground`; `LISTEN`, `NAMESPACE`, `DATABASE`, `PRESET`,
-//! `TTL`, `SWR`, `SIE`, `MEMORY_BYTES`, `ADMIN_TOKEN` and `WORKERS` in the environment change it.
-//! Several processes with one `DATABASE` share one truth about their items.
+//! Run it with `cargo run --example proving_ground`; `LISTEN`, `REDIS_URL`, `NAMESPACE`,
+//! `DATABASE`, `PRESET`, `CONSISTENCY`, `TTL`, `SWR`, `SIE`, `MEMORY_BYTES`, `ADMIN_TOKEN`, `LOCK` and
+//! `WORKERS` in the environment change it. Several processes with one `REDIS_URL`, `NAMESPACE` and `DATABASE` are
+//! the nodes of one application.
 
 #![allow(
     clippy::print_stdout,

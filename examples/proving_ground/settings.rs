@@ -7,6 +7,10 @@ use std::{env, ffi::OsString, net::SocketAddr, num::NonZeroUsize, path::PathBuf,
 pub(crate) struct Settings {
     pub(crate) listen: SocketAddr,
     pub(crate) namespace: String,
+    /// Where the second tier is; none asks for the first alone.
+    pub(crate) redis: Option<String>,
+    /// Whether every read asks how things stand; with the first tier alone it is so anyway.
+    pub(crate) strict: bool,
     /// The file of the truth about items; none asks for a fresh temporary one.
     pub(crate) database: Option<PathBuf>,
     pub(crate) preset: Preset,
@@ -35,18 +39,20 @@ impl Settings {
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let read = |name: &'static str| Variable::new(name, variable(name));
-        read("REDIS_URL")?.refuse("this build has the first tier alone; unset it")?;
-        read("LOCK")?.only("off", &["on"])?;
-        read("CONSISTENCY")?.only("bounded", &["strict"])?;
+        if read("LOCK")?.is("on", "off")? {
+            return Err("LOCK=on, but this build has no lock; use LOCK=off".to_owned());
+        }
         Ok(Self {
             listen: read("LISTEN")?
                 .parsed("127.0.0.1:3000", "an address such as 127.0.0.1:3000")?,
             namespace: read("NAMESPACE")?.parsed("ground", "a name")?,
+            redis: read("REDIS_URL")?.value,
+            strict: read("CONSISTENCY")?.is("strict", "bounded")?,
             database: variable("DATABASE").map(PathBuf::from),
-            preset: match read("PRESET")?.or("application").as_str() {
-                "application" => Preset::Application,
-                "gateway" => Preset::Gateway,
-                other => return Err(format!("PRESET={other} is neither application nor gateway")),
+            preset: if read("PRESET")?.is("gateway", "application")? {
+                Preset::Gateway
+            } else {
+                Preset::Application
             },
             ttl: read("TTL")?.seconds(60)?,
             stale_while_revalidate: read("SWR")?.seconds(0)?,
@@ -105,25 +111,13 @@ impl Variable {
         Ok(Duration::from_secs(seconds))
     }
 
-    fn refuse(self, why: &str) -> Result<(), String> {
-        match self.value {
-            None => Ok(()),
-            // The value is left out of the message: a token or a password may be in it.
-            Some(_) => Err(format!("{} is set, but {why}", self.name)),
-        }
-    }
-
-    /// Takes `allowed` alone; `later` are values with a meaning that this build lacks.
-    fn only(self, allowed: &str, later: &[&str]) -> Result<(), String> {
+    /// Says whether it is `this` and not `other`, which is the default.
+    fn is(self, this: &str, other: &str) -> Result<bool, String> {
         let name = self.name;
-        match self.or(allowed) {
-            value if value == allowed => Ok(()),
-            value if later.contains(&value.as_str()) => Err(format!(
-                "{name}={value} needs a second tier, which this build lacks; use {name}={allowed}"
-            )),
-            value => Err(format!(
-                "{name}={value} can not be read; use {name}={allowed}"
-            )),
+        match self.or(other) {
+            value if value == this => Ok(true),
+            value if value == other => Ok(false),
+            value => Err(format!("{name}={value} is neither {this} nor {other}")),
         }
     }
 }
@@ -144,6 +138,8 @@ mod tests {
         let settings = settings(&[]).unwrap();
         assert_eq!(settings.listen, "127.0.0.1:3000".parse().unwrap());
         assert_eq!(settings.namespace, "ground");
+        assert_eq!(settings.redis, None);
+        assert!(!settings.strict);
         assert_eq!(settings.database, None);
         assert_eq!(settings.preset, Preset::Application);
         assert_eq!(settings.ttl, Duration::from_secs(60));
@@ -172,15 +168,13 @@ mod tests {
     }
 
     #[test]
-    fn what_this_build_lacks_is_refused_without_repeating_secrets() {
-        for (name, value) in [
-            ("REDIS_URL", "redis://:secret@127.0.0.1"),
-            ("LOCK", "on"),
+    fn a_second_tier_is_read_with_its_switches() {
+        let settings = settings(&[
+            ("REDIS_URL", "redis://127.0.0.1:6379"),
             ("CONSISTENCY", "strict"),
-        ] {
-            let refusal = settings(&[(name, value)]).unwrap_err();
-            assert!(refusal.contains(name), "{refusal}");
-            assert!(!refusal.contains("secret"), "{refusal}");
-        }
+        ]);
+        let settings = settings.unwrap();
+        assert_eq!(settings.redis.as_deref(), Some("redis://127.0.0.1:6379"));
+        assert!(settings.strict);
     }
 }

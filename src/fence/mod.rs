@@ -289,6 +289,13 @@ impl Fence {
         Applied::Visible
     }
 
+    /// Goes on at `number` as if everything up to it had been seen.
+    #[cfg(larder_sabotage)]
+    pub(crate) fn skip_to(&self, number: u64) {
+        let _writer = self.writer();
+        self.publish(PUBLISHING, number, &self.shared, || {});
+    }
+
     /// Kills everything, and all that is filled until [`Fence::restart`]: the registry is lost.
     pub(crate) fn lose(&self) {
         let _writer = self.writer();
@@ -359,8 +366,13 @@ impl Fence {
     #[cold]
     fn examine(&self, seal: &Seal, changes: u64) -> Verdict {
         let position = seal.position;
-        let of_this_epoch =
-            || position.epoch != NO_EPOCH && position.epoch == self.epoch.load(Ordering::Acquire);
+        let of_this_epoch = || {
+            #[cfg(larder_sabotage)]
+            if is_planted(Fault::AnyEpoch) {
+                return true;
+            }
+            position.epoch != NO_EPOCH && position.epoch == self.epoch.load(Ordering::Acquire)
+        };
         if !of_this_epoch() {
             return Verdict::Dead(Reason::Epoch);
         }

@@ -263,6 +263,10 @@ impl Core {
             && (!relay.is_shared(entry.seal.position.epoch)
                 || relay.outbox().has_any(&entry.seal.targets))
         {
+            #[cfg(larder_sabotage)]
+            if is_planted(Fault::OpenDoors) {
+                return true;
+            }
             return false;
         }
         !self.is_dead(&entry.seal)
@@ -278,6 +282,10 @@ impl Core {
         if let Some(relay) = &self.relay
             && relay.outbox().has_any(&seal.targets)
         {
+            #[cfg(larder_sabotage)]
+            if is_planted(Fault::OpenDoors) {
+                return self.judge(seal, trust, now);
+            }
             return Verdict::Dead(Reason::Stamp);
         }
         self.judge(seal, trust, now)

@@ -123,8 +123,8 @@ impl Client {
 
     async fn read(&mut self, key: usize) {
         let node = self.chance.below(self.connections.len());
-        let host = self.chance.pick(&HOSTS);
-        let mut request = Request::get(target(key)).header("host", host);
+        let host = self.chance.below(HOSTS.len());
+        let mut request = Request::get(target(key)).header("host", HOSTS[host]);
         if self.chance.percent(15) {
             request = request.header("x-wait", self.chance.below(LONGEST_WAIT + 1));
         }
@@ -134,12 +134,13 @@ impl Client {
         let (start, before) = (self.shared.journal.now(), self.life(node));
         let answer = self.send(node, request.body(Empty::new()).unwrap()).await;
         let at = self.place(node, before);
-        let seen = answer.and_then(|answer| Ok((answer.item(key, host)?, answer.from)));
+        let seen = answer.and_then(|answer| Ok((answer.item(key, HOSTS[host])?, answer.from)));
         self.note(start, node, seen, |end, (version, from), batch| {
             batch.reads.push(Read {
                 start,
                 end,
                 key,
+                host,
                 version,
                 at,
                 from,
@@ -179,7 +180,7 @@ impl Client {
         let shared = Arc::clone(&self.shared);
         let published = tokio::task::spawn_blocking(move || {
             let address = shared.cluster.redis_address.unwrap();
-            let channel = format!("larder:{NAMESPACE}:invalidate");
+            let channel = format!("larder:{{{NAMESPACE}}}:invalidate");
             let mut client = crate::support::resp::Client::open(address)?;
             client.ask(&["PUBLISH", &channel, &message])
         });

@@ -17,6 +17,8 @@ pub(crate) struct Read {
     pub(crate) start: Moment,
     pub(crate) end: Moment,
     pub(crate) key: usize,
+    /// Which host was asked; each has entries of its own.
+    pub(crate) host: usize,
     pub(crate) version: u64,
     pub(crate) at: Place,
     pub(crate) from: From,

@@ -19,7 +19,7 @@ use crate::{
 
 /// How long after the last fault everything has to be well again: what recovery is given (2 s), and
 /// the bound for other nodes (2 s).
-const SETTLING: Duration = Duration::from_secs(4);
+pub(crate) const SETTLING: Duration = Duration::from_secs(4);
 
 /// How long a quiet time is watched.
 const QUIET: Duration = Duration::from_secs(3);
@@ -138,6 +138,13 @@ impl Nemesis {
     }
 
     fn fault(&mut self) -> Fault {
+        let only = &self.shared.plan.only;
+        if !only.is_empty() {
+            let name = &only[self.chance.below(only.len())];
+            let all = [&OF_THE_NETWORK[..], &OF_REDIS, &OF_NODES].concat();
+            let named = all.iter().find(|fault| format!("{fault:?}") == *name);
+            return *named.unwrap_or_else(|| panic!("there is no fault {name}"));
+        }
         if !self.shared.plan.redis {
             return self.chance.pick(&OF_NODES);
         }
@@ -191,7 +198,7 @@ impl Nemesis {
                 ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
                 ask(&["CLIENT", "KILL", "TYPE", "normal"]);
             }
-            Fault::LoseRegistry => ask(&["DEL", &format!("larder:{NAMESPACE}:{registry}")]),
+            Fault::LoseRegistry => ask(&["DEL", &format!("larder:{{{NAMESPACE}}}:{registry}")]),
             _ => unreachable!("not a fault of Redis"),
         }
     }

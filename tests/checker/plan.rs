@@ -16,6 +16,8 @@ pub(crate) struct Plan {
     pub(crate) lock: bool,
     /// Whether anything is broken at all.
     pub(crate) faults: bool,
+    /// The faults that are brought about, by their names in the nemesis; none means all.
+    pub(crate) only: Vec<String>,
     /// The longest pause of a client between two requests, in milliseconds.
     pub(crate) pause: usize,
     /// The fault that was planted into the library, by its name there.
@@ -35,6 +37,7 @@ impl Default for Plan {
             strict: false,
             lock: false,
             faults: true,
+            only: Vec::new(),
             pause: 20,
             mutant: None,
             program: None,
@@ -70,6 +73,7 @@ impl Plan {
             "nodes" => self.nodes = value.parse().ok().filter(|count| *count > 0)?,
             "clients" => self.clients = value.parse().ok().filter(|count| *count > 0)?,
             "seed" => self.seed = value.parse().ok()?,
+            "only" => self.only = value.split(',').map(str::to_owned).collect(),
             "pause" => self.pause = value.parse().ok()?,
             "redis" => self.redis = switch()?,
             "strict" => self.strict = switch()?,

@@ -2,21 +2,33 @@
 //!
 //! - [`fence`]: what one node invalidates is void on the others.
 //! - [`harness`]: the server and the proxy of these tests do what they say.
+//! - [`away`]: Redis is down, frozen, busy, slow, closed or a replica.
+//! - [`data`]: what it holds is cut, wrong, old, evicted or gone, or there is no room for it.
+//! - [`channel`]: what nodes tell each other is lost, late, doubled, foreign or too much.
+//! - [`hostile`]: something else listens where Redis should.
+//! - [`clocks`]: wall clocks of nodes are an hour apart.
 //!
 //! Every test has a server of its own. Times are those of real processes: bounds are loose where
 //! they only tell a wait from none.
 
 #![allow(
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
     reason = "a test may panic, and measures time"
 )]
 
+mod away;
+mod channel;
+mod clocks;
+mod data;
 mod fence;
 mod harness;
+mod hostile;
 mod node;
+mod scene;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;

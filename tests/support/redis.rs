@@ -81,6 +81,11 @@ impl Redis {
         url(self.address())
     }
 
+    /// Returns the directory that goes with the server.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.as_ref().map(Child::id)
     }

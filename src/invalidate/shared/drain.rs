@@ -11,6 +11,8 @@ use tokio::{
 };
 
 use super::{Relay, orders, outbox::Batch, pause::Pause};
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::store::redis::registry::{MOST_TARGETS, Unstamped};
 
 /// How long one batch is waited for until it is sent again.
@@ -28,6 +30,11 @@ pub(super) async fn drain(relay: Weak<Relay>, nudge: Arc<Notify>) {
             // Nothing is held while there is nothing to do.
             drop(present);
             nudge.notified().await;
+            continue;
+        }
+        #[cfg(larder_sabotage)]
+        if is_planted(Fault::NoDrain) {
+            present.outbox.remove(&batch);
             continue;
         }
         if present.send(&batch).await {

@@ -9,6 +9,8 @@ use std::{
 use tokio::time::timeout;
 
 use super::{Host, Place, Progress, Relay, bus, pause::Pause, upgraded};
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     fence::{Applied, Fence, Snapshot},
@@ -160,6 +162,10 @@ impl<H: Host> Mirror<'_, H> {
         loop {
             let (host, relay) = self.present()?;
             if host.fence().position().epoch == place.epoch {
+                #[cfg(larder_sabotage)]
+                if is_planted(Fault::NoCatchUp) {
+                    host.fence().skip_to(place.number);
+                }
                 relay.show(host.fence(), place.epoch);
                 relay.begun(ticket);
                 return Ok(());
