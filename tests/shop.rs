@@ -196,7 +196,10 @@ fn every_pattern(one: &Node, other: &Node) {
     // And all of it can be looked into, by whoever has the token.
     let stats = Request::get("/admin/cache/stats");
     assert_eq!(one.ask(&stats).status, 401);
-    assert_eq!(one.ask(&stats.with("Authorization", "Bearer token")).status, 200);
+    assert_eq!(
+        one.ask(&stats.with("Authorization", "Bearer token")).status,
+        200
+    );
     let rank = json!({ "rank": 1, "around": [["pan", 3.0], ["kettle", 1.0]] });
     assert_eq!(other.get("/products/1/rank").1, rank);
 }

@@ -10,12 +10,15 @@ use axum::{
     response::Response,
 };
 use larder::{
-    Ack, CacheLayer, Consistency, Invalidate, Larder, Policy, Routes,
+    Ack, CacheLayer, Consistency, GrpcCacheLayer, GrpcMethods, Invalidate, Larder, Policy, Routes,
     admin::{Admin, Auth},
     secs,
 };
 
-use crate::settings::{Preset, Settings};
+use crate::{
+    calls::DESCRIPTORS,
+    settings::{Preset, Settings},
+};
 
 /// How long background work may go on once the server ends.
 const LAST_REFRESHES: Duration = Duration::from_secs(2);
@@ -28,6 +31,7 @@ const LARGEST_BODY: u64 = 8 << 20;
 pub(crate) struct Cache {
     larder: Larder,
     layer: CacheLayer,
+    calls: GrpcCacheLayer,
     admin_token: Option<String>,
 }
 
@@ -55,10 +59,16 @@ impl Cache {
             .get("/items", items)
             .on("PUT /items/{id}", written())
             .on("DELETE /items/{id}", written())
-            .get("/single/{id}", lifetimes.tag("single:{id}"))
+            .get("/single/{id}", lifetimes.clone().tag("single:{id}"))
             .on("PUT /single/{id}", written_alone())
             .on("DELETE /single/{id}", written_alone())
             .build()?;
+        let methods = GrpcMethods::new()
+            .descriptor_set(DESCRIPTORS)
+            .cache("/ground.Items/Get", lifetimes.tag("item:{id}"))
+            .on("/ground.Items/Put", written())
+            .build()?;
+        let calls = GrpcCacheLayer::new(&larder).methods(methods);
         let layer = match settings.preset {
             Preset::Application => CacheLayer::new(&larder),
             Preset::Gateway => CacheLayer::gateway(&larder),
@@ -67,6 +77,7 @@ impl Cache {
         Ok(Self {
             larder,
             layer,
+            calls,
             admin_token: settings.admin_token.clone(),
         })
     }
@@ -83,6 +94,11 @@ impl Cache {
         };
         let admin = Admin::new(&self.larder, Auth::bearer(token)).through(app.clone());
         app.nest("/admin/cache", admin.router())
+    }
+
+    /// Puts the layer for calls around the routes of a service.
+    pub(crate) fn of_calls(&self, service: Router) -> Router {
+        service.layer(self.calls.clone())
     }
 
     /// Puts a layer of its own around a router that will be nested.

@@ -16,10 +16,12 @@
 mod answer;
 mod body;
 mod cache;
+mod calls;
 mod ctl;
 mod database;
 mod items;
 mod plain;
+mod rawcall;
 mod runs;
 mod settings;
 mod single;
@@ -38,7 +40,9 @@ use tokio::{
     time,
 };
 
-use self::{cache::Cache, database::Database, items::Items, runs::Runs, settings::Settings};
+use self::{
+    cache::Cache, calls::Calls, database::Database, items::Items, runs::Runs, settings::Settings,
+};
 
 type Failure = Box<dyn Error + Send + Sync>;
 
@@ -93,6 +97,7 @@ async fn serve(settings: Settings) -> Result<(), Failure> {
 /// The cache is around everything but for two nested routers with a layer of their own inside.
 fn app(cache: &Cache, database: Database) -> Router {
     let runs = Runs::default();
+    let calls = cache.of_calls(runs.counting(Calls::routes(database.clone())));
     let plain = plain::routes(runs.clone())
         .merge(ctl::routes())
         .merge(single::routes(database.clone()))
@@ -101,7 +106,8 @@ fn app(cache: &Cache, database: Database) -> Router {
     let app = runs
         .counting(plain)
         .nest("/v1", nested("v1"))
-        .nest("/v2", nested("v2"));
+        .nest("/v2", nested("v2"))
+        .merge(calls);
     cache.around(app)
 }
 

@@ -7,7 +7,11 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use larder::{CacheLayer, Policy, Routes, admin::{self, Auth}, mins, secs};
+use larder::{
+    CacheLayer, Policy, Routes,
+    admin::{self, Auth},
+    mins, secs,
+};
 use serde_json::json;
 
 use super::{BoxError, cache::Shop, visits};
@@ -55,7 +59,10 @@ pub(crate) fn app(shop: &Shop) -> Result<Router, larder::Error> {
 
 /// Mounts the routes by which the cache is looked into and steered, behind a token.
 pub(crate) fn with_admin(app: Router, shop: &Shop, token: &str) -> Router {
-    app.nest("/admin/cache", admin::router(&shop.larder, Auth::bearer(token)))
+    app.nest(
+        "/admin/cache",
+        admin::router(&shop.larder, Auth::bearer(token)),
+    )
 }
 
 async fn list(State(shop): State<Shop>) -> Result<Response, Failure> {

@@ -5,14 +5,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may panic"
+    clippy::disallowed_methods,
+    reason = "a test may panic, and measures time"
 )]
 
 mod calls;
 mod changes;
 mod places;
+mod proving;
 mod raw;
 mod shop;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, reason = "each suite uses its part")]
+mod support;
 
 /// What was made of `ground.proto`.
 #[allow(
