@@ -13,6 +13,7 @@
     reason = "a test may panic, prints its table and measures time"
 )]
 
+mod calls;
 mod deception;
 mod denial;
 mod flood;
@@ -40,6 +41,7 @@ fn rows() -> Vec<Row> {
     [
         leaks::rows(),
         poisoning::rows(),
+        calls::rows(),
         deception::rows(),
         denial,
         invalidation::rows(),
