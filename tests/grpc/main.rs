@@ -18,6 +18,7 @@ mod shop;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
+mod tiers;
 
 /// What was made of `ground.proto`.
 #[allow(

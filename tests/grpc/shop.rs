@@ -51,6 +51,14 @@ impl Shop {
         }
     }
 
+    /// Another node of the same shop, with runs of its own.
+    pub(crate) fn beside(&self) -> Self {
+        Self {
+            runs: Arc::default(),
+            ..self.clone()
+        }
+    }
+
     /// How often the handlers have run.
     pub(crate) fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
