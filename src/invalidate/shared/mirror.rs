@@ -36,7 +36,7 @@ struct Ended;
 /// What a round leaves to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Step {
-    /// Everything that there was is applied.
+    /// Everything that there was when the round was sent is applied.
     Complete,
     /// There is more to be read.
     More,
@@ -171,9 +171,10 @@ impl<H: Host> Mirror<'_, H> {
                 return Ok(());
             }
             relay.go_private(host.fence());
+            let before = relay.tickets.load(Ordering::Acquire);
             let loaded = timeout(LOADING, self.reader.load()).await;
             let (loaded, afterwards) = loaded.map_err(|_| Ended)?.map_err(|_| Ended)?;
-            if afterwards.is_some_and(|afterwards| afterwards.epoch == place.epoch) {
+            if afterwards.epoch == place.epoch {
                 host.fence().restart(Snapshot {
                     epoch: place.epoch,
                     number: place.number,
@@ -184,10 +185,8 @@ impl<H: Host> Mirror<'_, H> {
                 relay.epochs.fetch_add(1, Ordering::Relaxed);
                 continue;
             }
-            // It was lost while it was being read.
-            ticket = relay.tickets.load(Ordering::Acquire);
-            let anew = timeout(SILENCE, self.reader.ensure()).await;
-            place = anew.map_err(|_| Ended)?.map_err(|_| Ended)?;
+            // A part of it was lost while it was being read, and it was begun anew.
+            (place, ticket) = (afterwards, before);
         }
     }
 
@@ -252,6 +251,8 @@ fn apply(fence: &Fence, round: &Round, epoch: u64) -> Step {
     let applied = fence.position().sequence;
     match place.number.cmp(&applied) {
         std::cmp::Ordering::Equal => Step::Complete,
+        // What came between the two looks was acknowledged after the round was sent.
+        std::cmp::Ordering::Greater if round.is_whole => Step::Complete,
         std::cmp::Ordering::Greater => Step::More,
         std::cmp::Ordering::Less => Step::FellBack,
     }

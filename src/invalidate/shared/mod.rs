@@ -20,9 +20,9 @@
 //!
 //! # When a stamp table can be relied on
 //!
-//! A round of the mirror is complete when all that the log had was applied and the registry then
-//! stood at that number. Its moment is that of its *sending*: whatever was acknowledged before it is
-//! in the table. While that is at most a second ago, a bounded reader asks nobody. Later, and for a
+//! A round of the mirror is complete when all that the log had was applied, and the registry then
+//! stood at that number, or had gone on in that very moment. Its moment is that of its *sending*:
+//! whatever was acknowledged before it is in the table. While that is at most a second ago, a bounded reader asks nobody. Later, and for a
 //! strict reader always, the registry is asked where it stands, and the mirror has to reach that.
 //! Without an answer a strict reader has nothing, and a bounded one what carries no tags, or was
 //! begun at most a second ago ([`Trust`]).

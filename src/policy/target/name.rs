@@ -15,6 +15,25 @@ use std::{
 
 use super::{Target, TargetId};
 
+/// The longest name in bytes that is kept as it is. A registry has room for 100,000 names, and
+/// strangers choose the paths: of a longer one the digest is kept. Most URLs are shorter.
+#[cfg(feature = "redis")]
+const LONGEST: usize = 200;
+
+/// Returns what stands for a long name: its kind, and 160 bits of its SHA-256.
+#[cfg(feature = "redis")]
+fn digest(name: &str) -> String {
+    use sha2::{Digest, Sha256};
+
+    let mut short: String = name.chars().take(1).collect();
+    short.push('#');
+    for byte in Sha256::digest(name.as_bytes()).iter().take(20) {
+        // Writing to a `String` can not fail.
+        let _ = write!(short, "{byte:02x}");
+    }
+    short
+}
+
 /// Writes names, into one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Namer(String);
@@ -50,7 +69,7 @@ impl Namer {
         let _ = write!(self.0, "x{}:", path.len());
         self.push_location(authority, path);
         self.0.push_str(query);
-        TargetId::of_name(&self.0)
+        self.id()
     }
 
     pub(super) fn target(&mut self, target: &Target) -> TargetId {
@@ -74,18 +93,27 @@ impl Namer {
         self.0
     }
 
+    /// Returns the id of the name that was written, which is fitted if it is long.
+    fn id(&mut self) -> TargetId {
+        #[cfg(feature = "redis")]
+        if self.0.len() > LONGEST {
+            self.0 = digest(&self.0);
+        }
+        TargetId::of_name(&self.0)
+    }
+
     fn plain(&mut self, kind: char, text: &str) -> TargetId {
         self.0.clear();
         self.0.push(kind);
         self.0.push_str(text);
-        TargetId::of_name(&self.0)
+        self.id()
     }
 
     fn located(&mut self, kind: char, authority: Option<&str>, path: &str) -> TargetId {
         self.0.clear();
         self.0.push(kind);
         self.push_location(authority, path);
-        TargetId::of_name(&self.0)
+        self.id()
     }
 
     fn push_location(&mut self, authority: Option<&str>, path: &str) {

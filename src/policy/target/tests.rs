@@ -168,3 +168,18 @@ fn names_and_buckets_are_what_other_nodes_know_them_by() {
         assert_eq!(name::bucket(name), bucket_of_it, "{name}");
     }
 }
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_long_name_is_as_short_as_a_digest_and_still_the_targets_own() {
+    let (one, other) = (
+        format!("/{}", "x".repeat(8000)),
+        format!("/{}", "y".repeat(8000)),
+    );
+    let named = |path: &str| Target::resource(None, path);
+    assert!(named(&one).name().len() < 50 && named(&one).name().starts_with("u#"));
+    assert_ne!(named(&one).name(), named(&other).name());
+    assert_eq!(named(&one).id(), TargetId::of_name(&named(&one).name()));
+    assert!(reached(&named(&one), "a.test", &one, None));
+    assert!(!reached(&named(&one), "a.test", &other, None));
+}

@@ -35,6 +35,8 @@ pub(crate) struct Logged {
 pub(crate) struct Round {
     /// What was stamped since, in order.
     pub(crate) logged: Vec<Logged>,
+    /// Everything that was in the log when it was read is in `logged`, and there was something.
+    pub(crate) is_whole: bool,
     /// Where the order stood afterwards; none if there is no registry any more.
     pub(crate) place: Option<Place>,
     /// The server is the primary, and the process that the registry was begun on.
@@ -81,19 +83,23 @@ impl Reader {
         let [log, place, role] = &*answers else {
             return Err(unreadable());
         };
+        let logged = logged(log)?;
         Ok(Round {
-            logged: logged(log)?,
+            is_whole: (1..MOST_AT_ONCE).contains(&logged.len()),
+            logged,
             place: reply::place(good(place)?),
             is_sound: self.is_own_run(place) && is_primary(role),
         })
     }
 
-    /// Reads all stamps, and returns them with the epoch that the registry had afterwards.
+    /// Reads all stamps, and returns them with where the registry stood afterwards.
     ///
     /// Names before buckets: folding moves stamps that way. A scan shows every member that was
-    /// there all the while; one that came meanwhile is in the log.
-    pub(crate) async fn load(&mut self) -> RedisResult<(Loaded, Option<Place>)> {
-        let [seq, tags, buckets, soft, _] = self.keys.0.clone();
+    /// there all the while; one that came meanwhile is in the log. Afterwards every part is looked
+    /// at, not the sequence alone: another part may have been lost while it was read, and what was
+    /// read of it is then too little.
+    pub(crate) async fn load(&mut self) -> RedisResult<(Loaded, Place)> {
+        let [_, tags, buckets, soft, _] = self.keys.0.clone();
         let mut names = HashMap::new();
         self.scan("ZSCAN", &tags, |member, score| {
             if let (Some(target), Some(number)) = (reply::target(member), reply::score(score)) {
@@ -123,10 +129,8 @@ impl Reader {
                 None => loaded.stamps.push((target, number, Mode::Hard)),
             }
         }
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.cmd("HMGET").arg(seq).arg(&["epoch", "number"]);
-        let answers = self.run(&pipeline).await?;
-        Ok((loaded, answers.first().and_then(reply::place)))
+        let afterwards = self.ensure().await?;
+        Ok((loaded, afterwards))
     }
 
     /// Listens to the channel of outside messages.
