@@ -144,6 +144,19 @@ impl LarderBuilder {
     /// Building does not wait for Redis, and works without it: requests go on as if it was not
     /// there until it is.
     ///
+    /// Any program can invalidate by publishing JSON on the channel `larder:{namespace}:invalidate`,
+    /// braces included, and hears there what the nodes invalidate (with a `seq`):
+    ///
+    /// ```text
+    /// redis-cli publish 'larder:{shop}:invalidate' '{"id":"import-17","tags":["product:7"]}'
+    /// redis-cli publish 'larder:{shop}:invalidate' '{"id":"import-18","urls":["/products/7"]}'
+    /// redis-cli publish 'larder:{shop}:invalidate' '{"id":"import-19","all":true}'
+    /// ```
+    ///
+    /// The lists are `tags`, `urls`, `prefixes`, `routes` and `hosts`, all of literal texts; with
+    /// `"soft":true` what is hit goes stale instead of void. An `id` is acted on once. A message is a
+    /// hint, not an acknowledgement: one that no node is there to hear is lost.
+    ///
     /// ```no_run
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), larder::Error> {
