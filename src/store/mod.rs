@@ -22,11 +22,6 @@ pub(crate) mod queue;
 #[path = "alone.rs"]
 pub(crate) mod redis;
 #[cfg(feature = "redis")]
-#[expect(
-    dead_code,
-    unused_imports,
-    reason = "no application can ask for the second tier yet"
-)]
 pub(crate) mod redis;
 mod second;
 #[cfg(feature = "memory")]

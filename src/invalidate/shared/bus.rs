@@ -14,7 +14,7 @@ use super::{
     message::{Heard, Outside, heard},
     upgraded,
 };
-use crate::{invalidate::Purge, observe::Event, store::redis::Mailbox};
+use crate::{invalidate::Purge, observe::Event, policy::Target, store::redis::Mailbox};
 
 /// How many messages that came together are acted on in one go.
 const MOST_TOGETHER: usize = 256;
@@ -39,14 +39,19 @@ pub(super) async fn listen<H: Host>(mut mailbox: Mailbox, host: Weak<H>) {
                 Heard::Garbage => host.counters().note(Event::Misheard),
             }
         }
-        if outside.is_empty() {
+        // What was lost may have named anything.
+        let has_lost = mailbox.has_overflowed();
+        if outside.is_empty() && !has_lost {
             continue;
         }
         let digests: Vec<String> = outside.iter().map(|message| digest(&message.id)).collect();
         let budget = relay.registry.connections().settings().background_budget;
         let claimed = relay.registry.claim(&digests, budget).await;
         let mine = outside.into_iter().zip(claimed).filter(|(_, mine)| *mine);
-        let purge = merged(mine.map(|(message, _)| message));
+        let mut purge = merged(mine.map(|(message, _)| message));
+        if has_lost {
+            purge.hard.push(Target::Everything);
+        }
         if !purge.is_empty() {
             relay.invalidate(host.fence(), &purge).await;
             host.counters().note(Event::Invalidated);

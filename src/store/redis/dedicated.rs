@@ -5,17 +5,14 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use redis::{
-    Pipeline, PushInfo, RedisResult, Value,
-    aio::{AsyncPushSender, ConnectionLike},
-};
+use redis::{PushInfo, aio::AsyncPushSender};
 use tokio::sync::mpsc;
 
 use super::link::Link;
 
-/// How many messages may wait to be looked at. More at once are lost, and
-/// [`Dedicated::has_overflowed`] says so.
-const MOST_PUSHES: usize = 4096;
+/// How many messages may wait to be looked at: some seconds of a storm. More at once are lost, and
+/// [`Mailbox::has_overflowed`] says so.
+const MOST_PUSHES: usize = 32_768;
 
 /// A connection outside of the pool that may block and subscribe.
 ///
@@ -60,6 +57,11 @@ impl Mailbox {
     pub(crate) fn try_next(&mut self) -> Option<PushInfo> {
         self.pushes.try_recv().ok()
     }
+
+    /// Returns whether messages were lost since it was last asked, since too many came at once.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.has_overflowed.swap(false, Ordering::AcqRel)
+    }
 }
 
 impl Dedicated {
@@ -67,32 +69,33 @@ impl Dedicated {
         Self { link, mailbox }
     }
 
-    /// Sends `pipeline` and returns an answer for each command; what the server refuses is a
-    /// [`Value::ServerError`] in its place.
-    pub(crate) async fn run(&mut self, pipeline: &Pipeline) -> RedisResult<Vec<Value>> {
-        self.link
-            .req_packed_commands(pipeline, 0, pipeline.len())
-            .await
-    }
-
     /// Returns the connection and its messages apart, for two tasks. The messages end with the
     /// connection.
     pub(super) fn into_parts(self) -> (Link, Mailbox) {
         (self.link, self.mailbox)
     }
+}
 
-    /// Returns the next message; none once the connection is gone.
-    pub(crate) async fn pushed(&mut self) -> Option<PushInfo> {
-        self.mailbox.pushes.recv().await
-    }
+#[cfg(test)]
+mod tests {
+    use redis::PushKind;
 
-    /// Returns the next message if one is there already.
-    pub(crate) fn try_pushed(&mut self) -> Option<PushInfo> {
-        self.mailbox.pushes.try_recv().ok()
-    }
+    use super::*;
 
-    /// Returns whether messages were lost since it was last asked, since too many came at once.
-    pub(crate) fn has_overflowed(&self) -> bool {
-        self.mailbox.has_overflowed.swap(false, Ordering::AcqRel)
+    #[test]
+    fn messages_that_find_no_room_are_not_lost_in_silence() {
+        let (sender, mut mailbox) = mailbox();
+        let message = || PushInfo {
+            kind: PushKind::Message,
+            data: Vec::new(),
+        };
+        for _ in 0..MOST_PUSHES {
+            assert!(sender.send(message()).is_ok());
+        }
+        assert!(!mailbox.has_overflowed());
+        assert!(sender.send(message()).is_err());
+        assert!(mailbox.has_overflowed());
+        assert!(!mailbox.has_overflowed(), "it is said once");
+        assert!(mailbox.try_next().is_some());
     }
 }

@@ -26,11 +26,10 @@ pub(crate) mod tests;
 mod tier;
 
 pub(crate) use self::{
-    breaker::State,
-    connections::{Connections, Health, Unavailable},
-    dedicated::{Dedicated, Mailbox},
+    connections::Connections,
+    dedicated::Mailbox,
     layout::Layout,
-    lock::{Lock, Locked, Rival},
+    lock::{Lock, Locked},
     script::Script,
     settings::Settings,
     source::Address,

@@ -8,10 +8,11 @@ pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 
+use redis::aio::ConnectionLike;
 use tokio::time::Instant;
 
 use self::server::Server;
-use super::*;
+use super::{breaker::State, connections::Unavailable, *};
 use crate::clock::SystemClock;
 
 /// What the budget of 25 ms may be exceeded by on a machine that does other things too.
@@ -208,21 +209,21 @@ async fn a_transaction_has_one_answer() {
 async fn a_dedicated_connection_hears_what_is_published_and_notices_its_end() {
     let mut server = Server::start();
     let connections = connections(&server);
-    let mut dedicated = connections.dedicated().await.unwrap();
-    let subscribed = dedicated
-        .run(redis::pipe().cmd("SUBSCRIBE").arg("news"))
-        .await;
-    subscribed.unwrap();
+    let dedicated = connections.dedicated().await.unwrap();
+    let (mut link, mut dedicated) = dedicated.into_parts();
+    let mut subscription = redis::cmd("SUBSCRIBE");
+    subscription.arg("news");
+    link.req_packed_command(&subscription).await.unwrap();
     assert!(
-        matches!(dedicated.pushed().await, Some(push) if push.kind == redis::PushKind::Subscribe)
+        matches!(dedicated.next().await, Some(push) if push.kind == redis::PushKind::Subscribe)
     );
     server.ask(&["PUBLISH", "news", "hello"]);
-    let push = dedicated.pushed().await.unwrap();
+    let push = dedicated.next().await.unwrap();
     assert_eq!(push.kind, redis::PushKind::Message);
     assert_eq!(push.data[1], redis::Value::BulkString(b"hello".to_vec()));
     server.kill();
     loop {
-        match dedicated.pushed().await {
+        match dedicated.next().await {
             None => break,
             Some(push) if push.kind == redis::PushKind::Disconnection => break,
             Some(_) => {}

@@ -28,7 +28,9 @@ use std::{
 use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
 use tokio::time::timeout;
 
-pub(crate) use self::read::{Loaded, Logged, Reader, Round};
+#[cfg(test)]
+pub(crate) use self::read::Logged;
+pub(crate) use self::read::{Reader, Round};
 use super::{
     connections::{Connections, Unavailable},
     dedicated::Mailbox,
