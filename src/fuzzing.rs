@@ -318,7 +318,6 @@ impl Asked {
             .and_then(|names| keep_listed(&self.uri, names));
         let uri = cut.as_ref().unwrap_or(&self.uri);
         let request = KeyedRequest {
-            authority: &authority,
             path: uri.path(),
             query: uri.query(),
             headers: &self.headers,
@@ -326,7 +325,9 @@ impl Asked {
             identity: None,
         };
         let mut key = KeyBuffer::default();
-        KeyRecipe::new("fuzz", "http").write(policy, &request, &mut key);
+        let recipe = KeyRecipe::new("fuzz", "http");
+        recipe.begin(&authority, &mut key);
+        recipe.finish(policy, &request, &mut key);
         key.as_bytes().to_vec()
     }
 

@@ -40,6 +40,7 @@ pub(crate) struct Entry {
 impl Deref for Entry {
     type Target = Head;
 
+    #[inline]
     fn deref(&self) -> &Head {
         &self.head
     }

@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderValue};
 pub(crate) fn own(headers: &HeaderMap) -> HeaderMap {
     let length = headers.values().map(HeaderValue::len).sum();
     let mut text = BytesMut::with_capacity(length);
-    let mut owned = HeaderMap::with_capacity(headers.keys_len());
+    // One field may be added on the way out without the index growing: routers tell the length.
+    let mut owned = HeaderMap::with_capacity(headers.keys_len() + 2);
     for (name, value) in headers {
         text.extend_from_slice(value.as_bytes());
         owned.append(name, value.clone());

@@ -26,9 +26,9 @@ const FURTHER_LINE: usize = size_of::<HeaderValue>() + 4 * size_of::<usize>();
 /// A position in the table of a `HeaderMap` in bytes.
 const POSITION: usize = 2 * size_of::<u16>();
 
-/// What the values of `Age` and `Cache-Status` take in bytes, made anew every second: the first is a
-/// number of up to 20 digits, the second as long as larder's own words.
-const CHANGING: usize = block(20) + block(64) + 2 * block(SHARED);
+/// What the values of `Age`, `Content-Length` and `Cache-Status` take in bytes, made anew every second:
+/// the first two are numbers of up to 20 digits, the third is as long as larder's own words.
+const CHANGING: usize = 2 * block(20) + block(64) + 3 * block(SHARED);
 
 /// Returns what an allocator takes for `bytes` bytes; nothing for none.
 ///
@@ -98,17 +98,17 @@ impl Head {
 
 /// Returns what the maps cost that are ready to be sent, without the text that they share.
 ///
-/// `Age` is in each of them. `Cache-Status` joins it when it is sent for the first time, and to the
-/// gzip form `Content-Encoding` and an entity tag of its own.
+/// `Age` is in each of them. `Cache-Status` and `Content-Length` join it when it is sent for the first
+/// time, and to the gzip form `Content-Encoding` and an entity tag of its own.
 fn forms(fields: &HeaderMap, coding: Coding) -> usize {
-    let plain = map(fields, 1) + CHANGING;
+    let plain = map(fields, 2) + CHANGING;
     match coding {
         Coding::Identity | Coding::Lz4 => plain,
         Coding::Gzip => {
             let tag = fields
                 .get(header::ETAG)
                 .map_or(0, |tag| block(tag.len() + 2) + block(SHARED));
-            plain + map(fields, 2) + CHANGING + tag
+            plain + map(fields, 3) + CHANGING + tag
         }
     }
 }

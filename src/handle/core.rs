@@ -328,6 +328,7 @@ impl Core {
     }
 
     /// Says whether there is more than one layer, so that one may stand behind another.
+    #[inline]
     pub(crate) fn has_layers(&self) -> bool {
         self.layers.load(Ordering::Relaxed) > 1
     }

@@ -8,7 +8,7 @@
 
 use std::borrow::Cow;
 
-use http::{HeaderMap, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 
 /// The longest authority in bytes: a DNS name of 253, a dot, a colon and a port of 5 digits.
 const MAX_BYTES: usize = 260;
@@ -26,20 +26,50 @@ pub(crate) enum Refused {
     Conflict,
 }
 
+/// What the `Host` lines of a request come to.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) enum Host<'a> {
+    /// There is none.
+    #[default]
+    Missing,
+    /// There is one.
+    One(&'a HeaderValue),
+    /// There are several.
+    Several,
+}
+
+impl<'a> Host<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let lines = headers.get_all(header::HOST).into_iter();
+        lines.fold(Self::Missing, Self::and)
+    }
+
+    /// Returns what the lines so far and one more come to.
+    pub(crate) const fn and(self, line: &'a HeaderValue) -> Self {
+        match self {
+            Self::Missing => Self::One(line),
+            Self::One(_) | Self::Several => Self::Several,
+        }
+    }
+}
+
 /// Returns the authority of a request in small letters; allocates only if it had capitals.
 ///
 /// Rule: RFC 9110 §7.2 and RFC 9112 §3.2, stricter where a doubt would be shared: `Host` beside an
 /// authority in the URI must agree with it, and names with other characters than letters, digits,
 /// `.`, `-` and `_` are refused although a URI may have them.
 pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<'a, str>, Refused> {
-    let mut lines = headers.get_all(header::HOST).iter();
-    let host = lines.next();
-    if lines.next().is_some() {
-        return Err(Refused::Several);
-    }
-    let host = host
-        .map(|line| line.to_str().map_err(|_| Refused::Invalid))
-        .transpose()?;
+    authority_with(uri, Host::of(headers))
+}
+
+/// Returns the [`authority`] of a request whose `Host` lines have been found already.
+#[inline]
+pub(crate) fn authority_with<'a>(uri: &'a Uri, host: Host<'a>) -> Result<Cow<'a, str>, Refused> {
+    let host = match host {
+        Host::Missing => None,
+        Host::One(line) => Some(line.to_str().map_err(|_| Refused::Invalid)?),
+        Host::Several => return Err(Refused::Several),
+    };
     let named = match (uri.authority(), host) {
         (Some(authority), Some(host)) if !authority.as_str().eq_ignore_ascii_case(host) => {
             return Err(Refused::Conflict);
@@ -48,56 +78,80 @@ pub(crate) fn authority<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> Result<Cow<
         (None, Some(host)) => host,
         (None, None) => return Err(Refused::Missing),
     };
-    if !is_authority(named) {
-        return Err(Refused::Invalid);
-    }
-    if named.bytes().any(|byte| byte.is_ascii_uppercase()) {
+    let letters = letters(named).ok_or(Refused::Invalid)?;
+    if letters & CAPITAL != 0 {
         return Ok(Cow::Owned(named.to_ascii_lowercase()));
     }
     Ok(Cow::Borrowed(named))
 }
 
-fn is_authority(text: &str) -> bool {
-    if text.len() > MAX_BYTES {
-        return false;
+/// A character that a name may have.
+const NAME: u8 = 1;
+
+/// A capital, which a name may have too.
+const CAPITAL: u8 = 2;
+
+/// What each byte may be. A table, since every hit reads its authority once.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "evaluated when it is compiled, for bytes below 128"
+)]
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_') {
+            classes[byte as usize] = NAME;
+        }
+        if byte.is_ascii_uppercase() {
+            classes[byte as usize] = NAME | CAPITAL;
+        }
+        byte += 1;
     }
-    // The colons of an IPv6 address are inside its brackets.
-    let (host, port) = match text
-        .strip_prefix('[')
-        .and_then(|inner| inner.split_once(']'))
-    {
-        Some((address, rest)) => {
-            let is_address = !address.is_empty()
-                && address
-                    .bytes()
-                    .all(|byte| byte.is_ascii_hexdigit() || b":.".contains(&byte));
-            (
-                is_address,
-                rest.strip_prefix(':')
-                    .or_else(|| rest.is_empty().then_some("0")),
-            )
+    classes
+};
+
+/// Returns the classes of the characters of an authority, or nothing if it is none.
+fn letters(text: &str) -> Option<u8> {
+    if text.len() > MAX_BYTES {
+        return None;
+    }
+    if let Some(inner) = text.strip_prefix('[') {
+        return address(inner);
+    }
+    let mut seen = 0;
+    let mut length = 0;
+    for byte in text.as_bytes() {
+        let class = CLASSES.get(usize::from(*byte)).map_or(0, |class| *class);
+        if class == 0 {
+            break;
         }
-        None => {
-            let (name, port) = text.split_once(':').unwrap_or((text, "0"));
-            (is_name(name), Some(port))
-        }
-    };
-    host && port.is_some_and(|port| {
-        (1..=5).contains(&port.len()) && port.bytes().all(|byte| byte.is_ascii_digit())
-    })
+        seen |= class;
+        length += 1;
+    }
+    let is_end = length == text.len()
+        || text
+            .get(length..)
+            .is_some_and(|rest| rest.strip_prefix(':').is_some_and(is_port));
+    (length > 0 && is_end).then_some(seen)
 }
 
-fn is_name(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b".-_".contains(&byte))
+/// Reads an IPv6 address behind its opening bracket; its colons are inside of them.
+fn address(inner: &str) -> Option<u8> {
+    let (address, rest) = inner.split_once(']')?;
+    let good = |byte: u8| byte.is_ascii_hexdigit() || b":.".contains(&byte);
+    let is_address = !address.is_empty() && address.bytes().all(good);
+    let is_end = rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port);
+    let has_capitals = address.bytes().any(|byte| byte.is_ascii_uppercase());
+    (is_address && is_end).then_some(if has_capitals { NAME | CAPITAL } else { NAME })
+}
+
+fn is_port(text: &str) -> bool {
+    (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
     fn of(uri: &str, hosts: &[&str]) -> Result<String, Refused> {

@@ -61,7 +61,6 @@ impl Sample {
             })
             .collect();
         let request = KeyedRequest {
-            authority: &self.layer.2,
             path: &self.path,
             query: self.query.as_deref(),
             headers: &headers,
@@ -69,7 +68,9 @@ impl Sample {
             identity: self.owner.as_deref(),
         };
         let mut key = KeyBuffer::default();
-        KeyRecipe::new(self.layer.0, self.layer.1).write(&policy.key(form), &request, &mut key);
+        let recipe = KeyRecipe::new(self.layer.0, self.layer.1);
+        recipe.begin(&self.layer.2, &mut key);
+        recipe.finish(&policy.key(form), &request, &mut key);
         key.to_key()
     }
 

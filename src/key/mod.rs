@@ -21,8 +21,8 @@ mod value;
 #[cfg(feature = "data")]
 pub(crate) use self::value::write_value;
 pub(crate) use self::{
-    authority::authority,
-    buffer::{KeyBuffer, KeyBytes as Key},
+    authority::{Host, Refused, authority, authority_with},
+    buffer::{KeyBuffer, KeyBytes as Key, Sought},
     cookies::all_declared,
     query::keep_listed,
     read::KeyText,

@@ -200,7 +200,6 @@ mod tests {
         headers.insert("x-tenant", HeaderValue::from_static("secret"));
         let pattern = Pattern::parse(pattern).unwrap();
         let request = KeyedRequest {
-            authority: "a.test:8080",
             path,
             query,
             headers: &headers,
@@ -208,7 +207,9 @@ mod tests {
             identity: Some("secret"),
         };
         let mut key = KeyBuffer::default();
-        KeyRecipe::new("shop", "https").write(policy, &request, &mut key);
+        let recipe = KeyRecipe::new("shop", "https");
+        recipe.begin("a.test:8080", &mut key);
+        recipe.finish(policy, &request, &mut key);
         KeyText::of(key.as_bytes()).unwrap()
     }
 

@@ -20,6 +20,10 @@ const CLASS_CALL: u8 = b'C';
 
 pub(super) const SHAPE_URL: u8 = b'U';
 pub(super) const SHAPE_ROUTE: u8 = b'P';
+
+/// What a key has beside its parts if it has no groups, in bytes: lengths, shapes and ends.
+const FRAME: usize = 16;
+
 pub(super) const QUERY_NONE: u8 = b'n';
 pub(super) const QUERY_RAW: u8 = b'r';
 pub(super) const QUERY_LISTED: u8 = b'l';
@@ -27,8 +31,6 @@ pub(super) const QUERY_LISTED: u8 = b'l';
 /// What of a request can be in its key.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KeyedRequest<'a> {
-    /// As [`authority`](super::authority) gives it.
-    pub(crate) authority: &'a str,
     /// The raw path as the client sent it, whatever routers cut off since.
     pub(crate) path: &'a str,
     /// The raw query, or none if there is no question mark.
@@ -84,76 +86,101 @@ impl KeyRecipe {
         }
     }
 
-    /// Writes the key of a request over what the buffer holds. Allocates only if the buffer grows.
-    pub(crate) fn write(&self, policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
+    /// Begins a key over what the buffer holds: with what is the same in all keys of the layer, and
+    /// the authority of the request, as [`authority`](super::authority) gives it.
+    pub(crate) fn begin(&self, authority: &str, key: &mut KeyBuffer) {
         key.clear();
         key.raw(&self.start);
         #[cfg(larder_sabotage)]
-        let request = &if is_planted(Fault::NoHost) {
-            KeyedRequest {
-                authority: "any",
-                ..*request
-            }
+        let authority = if is_planted(Fault::NoHost) {
+            "any"
         } else {
-            *request
+            authority
         };
-        key.part(request.authority.as_bytes());
-        write_path(policy, request, key);
-        write_query(policy, request.query, key);
-        for name in &policy.vary {
-            let lines = request.headers.get_all(name).into_iter();
-            key.group(name.as_str(), lines.map(http::HeaderValue::as_bytes));
-        }
-        key.end();
-        for name in &policy.key_cookies {
-            key.group(name, cookies::named(request.headers, name));
-        }
-        key.end();
-        match request.identity {
-            Some(owner) => key.part(owner.as_bytes()),
-            None => key.absent(),
-        }
+        key.part(authority.as_bytes());
     }
-}
 
-/// Writes the path, or the pattern and its parameters if the policy asks for them.
-///
-/// The parameters are written even if the policy forgot them, for without them all paths of the
-/// pattern would share an entry; and a path that is not of the pattern is written as it is.
-fn write_path(policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
-    let by_route = policy.key.unwrap_or_default().shape != Shape::Url;
-    let matched = request
-        .pattern
-        .filter(|_| by_route)
-        .map(|pattern| (pattern, pattern.params(request.path)));
-    match matched {
-        Some((pattern, params)) if params.raw().count() == pattern.names().len() => {
-            key.byte(SHAPE_ROUTE);
-            key.part(pattern.text().as_bytes());
-            for (_, value) in params.raw() {
-                key.decoded(percent::bytes(value));
-            }
-        }
-        _ => {
+    /// Cuts the key in the buffer to its beginning, if that is one of this layer and of `authority`,
+    /// and tells whether it is.
+    ///
+    /// Only a good authority is ever written to a key, so that one which stands in it needs no
+    /// second look: most requests of a thread are for the site that the last one was for.
+    #[inline]
+    pub(crate) fn begin_again(&self, authority: &[u8], key: &mut KeyBuffer) -> bool {
+        key.cut_behind(&self.start, authority)
+    }
+
+    /// Writes the rest of a key that was begun. Allocates only if the buffer grows.
+    #[inline]
+    #[expect(
+        clippy::unused_self,
+        reason = "it goes on where `begin` has ended, though alike in all layers"
+    )]
+    pub(crate) fn finish(&self, policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
+        let query = request.query.map_or(0, str::len);
+        key.reserve(request.path.len() + query + FRAME);
+        let is_by_url = policy.key.is_none_or(|form| form.shape == Shape::Url);
+        if is_by_url || !write_route(request, key) {
             key.byte(SHAPE_URL);
             key.part(request.path.as_bytes());
         }
+        match (&policy.query, request.query) {
+            (None, None) => key.byte(QUERY_NONE),
+            (None, Some(raw)) => {
+                key.byte(QUERY_RAW);
+                key.part(raw.as_bytes());
+            }
+            (Some(names), raw) => write_listed(names, raw, key),
+        }
+        if policy.vary.is_empty() && policy.key_cookies.is_empty() && request.identity.is_none() {
+            key.plain_end();
+        } else {
+            write_declared(policy, request, key);
+        }
     }
 }
 
-fn write_query(policy: &Policy, raw: Option<&str>, key: &mut KeyBuffer) {
-    match (&policy.query, raw) {
-        (Some(names), _) => {
-            key.byte(QUERY_LISTED);
-            for name in names {
-                key.group(name, query::named(raw, name).map(str::as_bytes));
-            }
-            key.end();
+/// Writes the pattern and its parameters, and tells whether the path is of that pattern.
+///
+/// The parameters are written even if the policy forgot them, for without them all paths of the
+/// pattern would share an entry; and a path that is not of the pattern is written as it is.
+fn write_route(request: &KeyedRequest<'_>, key: &mut KeyBuffer) -> bool {
+    let Some(pattern) = request.pattern else {
+        return false;
+    };
+    let params = pattern.params(request.path);
+    let is_whole = params.raw().count() == pattern.names().len();
+    if is_whole {
+        key.byte(SHAPE_ROUTE);
+        key.part(pattern.text().as_bytes());
+        for (_, value) in params.raw() {
+            key.decoded(percent::bytes(value));
         }
-        (None, Some(raw)) => {
-            key.byte(QUERY_RAW);
-            key.part(raw.as_bytes());
-        }
-        (None, None) => key.byte(QUERY_NONE),
+    }
+    is_whole
+}
+
+fn write_listed(names: &[Box<str>], raw: Option<&str>, key: &mut KeyBuffer) {
+    key.byte(QUERY_LISTED);
+    for name in names {
+        key.group(name, query::named(raw, name).map(str::as_bytes));
+    }
+    key.end();
+}
+
+/// Writes the declared headers and cookies, and the owner.
+fn write_declared(policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
+    for name in &policy.vary {
+        let lines = request.headers.get_all(name).into_iter();
+        key.group(name.as_str(), lines.map(http::HeaderValue::as_bytes));
+    }
+    key.end();
+    for name in &policy.key_cookies {
+        key.group(name, cookies::named(request.headers, name));
+    }
+    key.end();
+    match request.identity {
+        Some(owner) => key.part(owner.as_bytes()),
+        None => key.absent(),
     }
 }

@@ -53,7 +53,6 @@ impl Request {
 
     fn key(&self, policy: &Policy, pattern: Option<&Pattern>) -> Key {
         let request = KeyedRequest {
-            authority: &self.authority,
             path: &self.path,
             query: self.query.as_deref(),
             headers: &self.header_map(),
@@ -62,7 +61,9 @@ impl Request {
         };
         let mut key = KeyBuffer::default();
         key.part(b"what was written before");
-        KeyRecipe::new(self.namespace, self.scheme).write(policy, &request, &mut key);
+        let recipe = KeyRecipe::new(self.namespace, self.scheme);
+        recipe.begin(&self.authority, &mut key);
+        recipe.finish(policy, &request, &mut key);
         key.to_key()
     }
 }
@@ -397,7 +398,6 @@ fn a_buffer_that_is_used_again_does_not_grow() {
     let request = Request::get("/products?page=2&utm=x").with("accept-language", "fr");
     let headers = request.header_map();
     let keyed = KeyedRequest {
-        authority: &request.authority,
         path: &request.path,
         query: request.query.as_deref(),
         headers: &headers,
@@ -406,8 +406,37 @@ fn a_buffer_that_is_used_again_does_not_grow() {
     };
     let recipe = KeyRecipe::new("shop", "http");
     let mut key = KeyBuffer::default();
-    recipe.write(&policy, &keyed, &mut key);
+    recipe.begin(&request.authority, &mut key);
+    recipe.finish(&policy, &keyed, &mut key);
     let (before, first) = (key.capacity(), key.to_key());
-    recipe.write(&policy, &keyed, &mut key);
+    recipe.begin(&request.authority, &mut key);
+    recipe.finish(&policy, &keyed, &mut key);
     assert_eq!((key.capacity(), key.to_key()), (before, first));
+}
+
+#[test]
+fn a_key_is_begun_again_for_the_same_layer_and_authority_alone() {
+    let headers = HeaderMap::new();
+    let keyed = KeyedRequest {
+        path: "/a",
+        query: None,
+        headers: &headers,
+        pattern: None,
+        identity: None,
+    };
+    let recipe = KeyRecipe::new("shop", "http");
+    let mut key = KeyBuffer::default();
+    assert!(!recipe.begin_again(b"a.test", &mut key));
+    recipe.begin("a.test", &mut key);
+    recipe.finish(&Policy::new(), &keyed, &mut key);
+    let whole = key.to_key();
+    for other in ["", "a", "a.tes", "a.test:80", "A.test", "b.test", "/a"] {
+        assert!(!recipe.begin_again(other.as_bytes(), &mut key), "{other}");
+    }
+    assert!(!KeyRecipe::new("shop", "https").begin_again(b"a.test", &mut key));
+    assert!(!KeyRecipe::new("sho", "http").begin_again(b"a.test", &mut key));
+    assert_eq!(key.to_key(), whole);
+    assert!(recipe.begin_again(b"a.test", &mut key));
+    recipe.finish(&Policy::new(), &keyed, &mut key);
+    assert_eq!(key.to_key(), whole);
 }

@@ -40,7 +40,7 @@ pub(crate) use self::{
     jitter::shorten,
     key_form::Shape,
     learned::Learned,
-    pattern::{Params, Pattern},
+    pattern::{Params, Pattern, PatternMap},
     routes::Route,
     settings::SetCookies,
     tag::of_response as tags_of_response,

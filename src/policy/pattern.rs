@@ -3,7 +3,13 @@
 //! The syntax is axum's: `{name}` takes one segment, `{*name}` the rest of the path, `{{` and `}}`
 //! stand for braces. Paths are matched raw and the values decoded afterwards, as axum does.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fmt,
+    hash::{BuildHasherDefault, Hasher},
+    sync::Arc,
+};
 
 use matchit::InsertError;
 
@@ -86,6 +92,35 @@ impl Pattern {
 impl fmt::Debug for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Pattern({})", self.text)
+    }
+}
+
+/// A map by the text of patterns.
+///
+/// Patterns are written by whoever wrote the application, not by its clients, and are looked up for
+/// every request inside a router: their hash need not withstand an attack, but has to be quick.
+pub(crate) type PatternMap<K, V> = HashMap<K, V, BuildHasherDefault<PatternHasher>>;
+
+/// FNV-1a, as in draft-eastlake-fnv §4.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PatternHasher(u64);
+
+impl Default for PatternHasher {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for PatternHasher {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 

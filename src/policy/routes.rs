@@ -1,10 +1,10 @@
 //! The table of routes: which policy a request has, and what it invalidates.
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use http::Method;
 
-use super::{Invalidate, Learned, Params, Pattern, Policy, pattern};
+use super::{Invalidate, Learned, Params, Pattern, PatternMap, Policy, pattern};
 use crate::{
     error::{Error, ErrorKind},
     observe::RouteState,
@@ -83,7 +83,7 @@ pub struct RouteTable {
 
 #[derive(Default)]
 struct Inner {
-    by_pattern: HashMap<Arc<str>, Arc<Route>>,
+    by_pattern: PatternMap<Arc<str>, Arc<Route>>,
     by_path: matchit::Router<Arc<Route>>,
 }
 

@@ -34,6 +34,7 @@ pub(crate) enum Told {
 }
 
 /// Returns whether making the answer takes too long for an async thread.
+#[inline]
 pub(crate) fn takes_long(entry: &Entry, asked: &Asked<'_>) -> bool {
     let whole = entry.body.coding == Coding::Lz4
         || entry.body.coding == Coding::Gzip && asked.facts.wants_range();
@@ -41,6 +42,7 @@ pub(crate) fn takes_long(entry: &Entry, asked: &Asked<'_>) -> bool {
 }
 
 /// Makes the answer. `None` if the stored bytes turned out to be damaged.
+#[inline]
 pub(crate) fn answer<B>(
     core: &Arc<Core>,
     entry: &Arc<Entry>,
@@ -48,21 +50,57 @@ pub(crate) fn answer<B>(
     now: Timestamp,
     told: Told,
 ) -> Option<Response<CacheBody<B>>> {
-    let gzip = entry.body.coding == Coding::Gzip
-        && !asked.facts.wants_range()
-        && asked.facts.negotiates()
-        && accepts_gzip(asked.headers);
-    let form = if gzip { Form::Gzip } else { Form::Plain };
-    let fields = match told {
-        Told::Hit => entry.hit_fields(form, now, |ttl| status::hit(core, ttl)),
-        Told::As(member) => entry.fields(form, now, member),
+    let form = form(entry, asked);
+    let member = match told {
+        Told::Hit => status::hit(core, entry.life.ttl(now)),
+        Told::As(member) => member,
     };
+    let fields = entry.fields(form, now, member);
     let conditional = asked.facts.has_condition() || asked.facts.wants_range();
     let mut response = if conditional {
         conditionally(core, entry, asked, form, fields)?
     } else {
         whole(core, entry, asked.method, form, fields)?
     };
+    Mark::add(core, response.extensions_mut());
+    Some(response)
+}
+
+#[inline]
+fn form(entry: &Entry, asked: &Asked<'_>) -> Form {
+    let gzip = entry.body.coding == Coding::Gzip
+        && !asked.facts.wants_range()
+        && asked.facts.negotiates()
+        && accepts_gzip(asked.headers);
+    if gzip { Form::Gzip } else { Form::Plain }
+}
+
+/// Makes the answer that most hits get: all of what is stored, as it is stored. `None` if it takes
+/// more than that.
+#[inline]
+pub(crate) fn verbatim<B>(
+    core: &Arc<Core>,
+    entry: &Entry,
+    asked: &Asked<'_>,
+    now: Timestamp,
+) -> Option<Response<CacheBody<B>>> {
+    let form = form(entry, asked);
+    let is_stored_so = match entry.body.coding {
+        Coding::Identity => true,
+        Coding::Gzip => form == Form::Gzip,
+        Coding::Lz4 => false,
+    };
+    let is_whole = !asked.facts.has_condition() && !asked.facts.wants_range();
+    if !is_stored_so || !is_whole || *asked.method != Method::GET || entry.trailers.is_some() {
+        return None;
+    }
+    let bytes = &entry.body.bytes;
+    // A response without content has no length either (RFC 9110 §8.6).
+    let length = (entry.status != StatusCode::NO_CONTENT)
+        .then(|| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
+    let mut response = Response::new(CacheBody::full(bytes.clone()));
+    *response.status_mut() = entry.status;
+    *response.headers_mut() = entry.hit_fields(form, length, now, |ttl| status::hit(core, ttl));
     Mark::add(core, response.extensions_mut());
     Some(response)
 }
@@ -92,6 +130,7 @@ fn conditionally<B>(
     }
 }
 
+#[inline]
 fn whole<B>(
     core: &Core,
     entry: &Entry,
@@ -181,6 +220,7 @@ fn unsatisfiable<B>(length: u64, mut fields: HeaderMap) -> Response<CacheBody<B>
     )
 }
 
+#[inline]
 fn built<B>(status: StatusCode, fields: HeaderMap, body: CacheBody<B>) -> Response<CacheBody<B>> {
     let mut response = Response::new(body);
     *response.status_mut() = status;

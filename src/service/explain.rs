@@ -10,7 +10,7 @@ use http::{Method, Request, request::Parts};
 
 use super::{
     facts::is_read,
-    kept::Kept,
+    kept::{Kept, original_uri},
     look::{Looked, look},
     plan::Standing,
     settings::{Matched, Shared},
@@ -36,7 +36,7 @@ impl Inspect for Shared {
             Some(route) => Some(Arc::clone(route.pattern().text())),
             None => self.known.find(path),
         };
-        let matched = self.matched_by(pattern.as_deref(), path);
+        let matched = self.matching_by(pattern.as_deref(), path).kept();
         let mut telling = Telling::of(&shared, &matched);
         if is_read(request.method()) {
             telling.read(&shared, &matched, request);
@@ -129,16 +129,13 @@ impl Telling {
             .as_ref()
             .and_then(|identify| identify.of(&parts));
         let request = Request::from_parts(parts, ());
+        let (matching, original) = (matched.borrowed(), original_uri(&request));
+        let owner = identity.as_deref();
         let trust = Some(Trust::Known);
         match look(
-            shared,
-            matched,
-            &request,
-            identity.as_deref(),
-            self.now,
-            trust,
+            shared, &matching, &request, original, owner, self.now, trust,
         ) {
-            Looked::Serve(entry, standing) => self.serve(&shared.core, entry, standing, false),
+            Looked::Serve(entry, standing, _) => self.serve(&shared.core, entry, standing, false),
             Looked::ServeAndRefresh(entry, standing, _) => {
                 self.serve(&shared.core, entry, standing, true);
             }
@@ -158,7 +155,9 @@ impl Telling {
                     "to the handler, alone; its answer may be stored",
                 );
             }
-            Looked::Pass | Looked::Ask => self.say("decision", "to the handler, alone"),
+            Looked::Pass | Looked::Watch(_) | Looked::Ask => {
+                self.say("decision", "to the handler, alone")
+            }
             Looked::Bypass(reason) => {
                 self.told.outcome = Outcome::Bypass;
                 self.say(

@@ -5,7 +5,7 @@
 use http::{HeaderMap, Method, Request, Uri, header};
 
 use crate::{
-    key::all_declared,
+    key::{Host, all_declared},
     observe::Bypass,
     policy::Policy,
     semantics::{
@@ -36,11 +36,16 @@ impl Facts {
     const ENCODING: u16 = 1 << 8;
     const EVENTS: u16 = 1 << 9;
 
-    /// Reads the fields.
-    pub(crate) fn of(headers: &HeaderMap) -> Self {
+    /// Reads the fields, and finds the `Host` lines among them.
+    pub(crate) fn read(headers: &HeaderMap) -> (Self, Host<'_>) {
         let mut marks = 0;
+        let mut host = Host::Missing;
         for (name, value) in headers {
             marks |= match name.as_str() {
+                "host" => {
+                    host = host.and(value);
+                    0
+                }
                 "accept" if value.as_bytes().starts_with(b"text/event-stream") => Self::EVENTS,
                 "accept-encoding" => Self::ENCODING,
                 "authorization" | "proxy-authorization" => Self::AUTHORIZATION,
@@ -55,11 +60,12 @@ impl Facts {
                 "upgrade" => Self::UPGRADE,
                 "content-length" if value.as_bytes() != b"0" => Self::BODY,
                 "transfer-encoding" => Self::BODY,
-                other if is_guarded(other) => Self::GUARDED,
+                // Most fields are told from the guarded ones by their first letter.
+                other if other.starts_with(['x', 'f']) && is_guarded(other) => Self::GUARDED,
                 _ => 0,
             };
         }
-        Self { marks }
+        (Self { marks }, host)
     }
 
     const fn has(self, mark: u16) -> bool {

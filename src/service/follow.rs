@@ -112,7 +112,7 @@ pub(crate) async fn follow<B>(
 /// stored before that request came (RFC 9111 §4). A failure is shared without being stored.
 fn is_for_all(fetch: &Fetch, head: &Head) -> bool {
     let stored = Stored {
-        life: head.life,
+        life: &head.life,
         flags: head.reuse,
         soft_at: None,
         may_retry: true,

@@ -4,7 +4,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
 };
 
@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     key::Key,
     observe::{RouteState, RouteStates},
-    policy::{Learned, Pattern},
+    policy::{Learned, Pattern, PatternMap},
     semantics::no_vary_search::NoVarySearch,
     store::Markers,
 };
@@ -27,6 +27,10 @@ const MAX_PATTERNS: usize = 4096;
 /// query: a few thousand ordinary ones. Strangers choose how long they are.
 const MAX_VARIANCE_BYTES: usize = 1 << 20;
 
+/// After how many responses in a row that could not be stored nothing is kept of the requests of a
+/// route. Until then the first one that can be is stored; from then on the second one.
+const QUIET_AFTER: u32 = 64;
+
 /// One route, as far as it is known without a table.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -34,6 +38,8 @@ pub(crate) struct Known {
     pub(crate) state: Arc<RouteState>,
     pub(crate) handler: Learned,
     learned: AtomicBool,
+    /// How many responses in a row were none that can be stored.
+    unfit: AtomicU32,
     inner: AtomicBool,
     warned: AtomicBool,
 }
@@ -45,6 +51,7 @@ impl Known {
             state,
             handler: Learned::default(),
             learned: AtomicBool::new(false),
+            unfit: AtomicU32::new(0),
             inner: AtomicBool::new(false),
             warned: AtomicBool::new(false),
         }
@@ -57,6 +64,23 @@ impl Known {
 
     pub(crate) fn learn(&self) {
         self.learned.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that a response was none that can be stored.
+    pub(crate) fn was_unfit(&self) {
+        if !self.is_quiet() {
+            self.unfit.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says whether so many responses could not be stored that nothing is kept of requests any more.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.unfit.load(Ordering::Relaxed) >= QUIET_AFTER
+    }
+
+    /// Lets the next request be kept: an answer has looked like one that can be stored.
+    pub(crate) fn listen(&self) {
+        self.unfit.store(QUIET_AFTER - 1, Ordering::Relaxed);
     }
 
     /// Says whether another layer of the same handle, nearer to the handler, caches the route.
@@ -80,7 +104,7 @@ pub(crate) struct KnownRoutes {
     /// For requests without a pattern: the layer is one route then.
     whole: Arc<Known>,
     states: Arc<RouteStates>,
-    by_pattern: ArcSwap<HashMap<Box<str>, Arc<Known>>>,
+    by_pattern: ArcSwap<PatternMap<Box<str>, Arc<Known>>>,
     writer: Mutex<()>,
     variances: Mutex<Variances>,
     /// The URLs without a pattern that inner layers cache; there is no table until there is one.
@@ -109,7 +133,7 @@ impl KnownRoutes {
     }
 
     /// Returns how the responses of a path vary on its query, by the latest one that said so.
-    pub(crate) fn variance(&self, path: &[u8]) -> Option<Arc<NoVarySearch>> {
+    pub(crate) fn variance(&self, path: &Key) -> Option<Arc<NoVarySearch>> {
         self.variances().by_path.get(path).cloned()
     }
 
@@ -117,7 +141,7 @@ impl KnownRoutes {
     /// forgotten, which costs a miss each.
     pub(crate) fn set_variance(&self, path: &Key, variance: Option<Arc<NoVarySearch>>) {
         let mut all = self.variances();
-        if all.by_path.remove(&**path).is_some() {
+        if all.by_path.remove(path).is_some() {
             all.bytes -= path.len();
         }
         let Some(variance) = variance else {
@@ -186,7 +210,7 @@ impl KnownRoutes {
 
     fn add(&self, pattern: &str) -> Option<Arc<Known>> {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut all = HashMap::clone(&self.by_pattern.load());
+        let mut all = PatternMap::clone(&self.by_pattern.load());
         if let Some(known) = all.get(pattern) {
             return Some(Arc::clone(known));
         }

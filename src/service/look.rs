@@ -1,22 +1,26 @@
 //! Looks a GET or HEAD request up, and says what is to be done with it.
 
-use std::{borrow::Cow, cell::RefCell, sync::Arc};
+use std::{cell::Cell, sync::Arc};
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method, Request, Uri};
 
+mod again;
+
+pub(crate) use self::again::{keep_post, look_again};
+pub(crate) use super::looked::{Fetch, Looked};
 use super::{
     facts::{Facts, carries_body, has_unkeyed_credentials, is_long},
-    kept::{Kept, original_uri},
-    plan::{Question, Reason, Standing, Step, Stored, plan},
-    settings::{Matched, Shared},
+    kept::Kept,
+    looked::KeyTail,
+    plan::{Question, Reason, Step, Stored, plan},
+    settings::{Matching, Shared},
 };
 use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
     fence::Verdict,
     invalidate::Trust,
-    key::{Key, KeyBuffer, KeyedRequest, authority, keep_listed},
+    key::{Host, Key, KeyBuffer, KeyedRequest, Refused, authority_with, keep_listed},
     observe::Bypass,
     semantics::{
         cache_status::Forward,
@@ -28,96 +32,6 @@ use crate::{
     store::Found,
 };
 
-/// What belongs to the key of a request besides its head: for a call, the message.
-#[derive(Clone, Debug)]
-pub(crate) struct KeyTail(pub(crate) Bytes);
-
-mod again;
-
-pub(crate) use self::again::{keep_post, look_again};
-
-/// What is to be done.
-#[derive(Debug)]
-pub(crate) enum Looked {
-    Serve(Arc<Entry>, Standing),
-    /// Serve, and let the request itself be the refresh.
-    ServeAndRefresh(Arc<Entry>, Standing, Box<Fetch>),
-    /// To the handler, with others who ask for the same.
-    Fetch(Box<Fetch>),
-    /// Straight to the handler; its answer may be stored and its route learned.
-    Learn(Box<Kept>),
-    /// Straight to the handler, untouched.
-    Pass,
-    /// Straight to the handler, and say why.
-    Bypass(Bypass),
-    OnlyIfCachedMiss,
-    /// Nothing can be said before the shared registry has been asked.
-    Ask,
-}
-
-impl Looked {
-    /// Returns the word that stands for it in traces.
-    pub(crate) const fn as_str(&self) -> &'static str {
-        match self {
-            Self::Serve(..) => "serve",
-            Self::ServeAndRefresh(..) => "serve-and-refresh",
-            Self::Fetch(_) => "fetch",
-            Self::Learn(_) => "learn",
-            Self::Pass => "pass",
-            Self::Bypass(_) => "bypass",
-            Self::OnlyIfCachedMiss => "only-if-cached-miss",
-            Self::Ask => "ask",
-        }
-    }
-}
-
-/// A request that needs its handler.
-#[derive(Clone, Debug)]
-pub(crate) struct Fetch {
-    pub(crate) kept: Kept,
-    /// Under which flights of it are joined: the key, with the variant where that is known.
-    pub(crate) flight: Key,
-    /// What is stored and not void, to be confirmed or to stand in.
-    pub(crate) stale: Option<Arc<Entry>>,
-    pub(crate) soft_at: Option<Timestamp>,
-    /// What the client asks for, if that is honoured.
-    pub(crate) asked: Option<RequestDirectives>,
-    pub(crate) reason: Forward,
-    /// When the request came.
-    pub(crate) arrived: Timestamp,
-    /// How far what was known then could be relied on; none if nobody was asked.
-    pub(crate) trust: Option<Trust>,
-}
-
-impl Fetch {
-    /// Returns how far what is known of invalidations can be relied on for this request, and asks for
-    /// that if need be.
-    pub(crate) async fn ask(&self) -> Trust {
-        let core = &self.kept.shared.core;
-        match self.trust.or_else(|| core.trust(self.arrived)) {
-            Some(trust) => trust,
-            None => core.ask().await,
-        }
-    }
-
-    /// Returns the question that was decided on, as it stands now.
-    pub(crate) fn question(&self, now: Timestamp) -> Question<'_> {
-        Question {
-            stored: self.stale.as_ref().map(|entry| Stored {
-                life: entry.life,
-                flags: entry.reuse,
-                soft_at: self.soft_at,
-                may_retry: false,
-            }),
-            marked: false,
-            is_head: false,
-            wants_range: false,
-            request: self.asked.as_ref(),
-            now,
-        }
-    }
-}
-
 #[derive(Default)]
 struct Scratch {
     key: KeyBuffer,
@@ -126,17 +40,20 @@ struct Scratch {
 
 thread_local! {
     /// What a look-up writes to: kept, so that it allocates nothing.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    static SCRATCH: Cell<Scratch> = Cell::default();
 }
 
 /// A request that is being looked up.
 struct Looking<'a> {
     shared: &'a Arc<Shared>,
-    matched: &'a Matched,
+    matching: &'a Matching<'a>,
     method: &'a Method,
     headers: &'a HeaderMap,
-    /// As the client sent it; with a declared query, as the handler sees it.
-    uri: Cow<'a, Uri>,
+    /// As the client sent it.
+    original: &'a Uri,
+    /// The same; with a declared query, as the handler sees it.
+    uri: &'a Uri,
+    host: Host<'a>,
     facts: Facts,
     identity: Option<&'a str>,
     tail: Option<&'a KeyTail>,
@@ -144,38 +61,42 @@ struct Looking<'a> {
     trust: Option<Trust>,
 }
 
-/// Looks a request up. `trust` is what was found out by asking, if somebody was asked.
+/// Looks a request up, whose URI came in as `original`. `trust` is what was found out by asking, if
+/// somebody was asked.
+#[inline]
 pub(crate) fn look<B: 'static>(
     shared: &Arc<Shared>,
-    matched: &Matched,
+    matching: &Matching<'_>,
     request: &Request<B>,
+    original: &Uri,
     identity: Option<&str>,
     now: Timestamp,
     trust: Option<Trust>,
 ) -> Looked {
-    let facts = Facts::of(request.headers());
-    if let Some(refused) = refusal(shared, matched, request, facts, identity.is_some()) {
-        return if matched.looked_up {
-            Looked::Bypass(refused)
-        } else {
-            Looked::Pass
-        };
+    let headers = request.headers();
+    let (facts, host) = Facts::read(headers);
+    if let Some(refused) = refusal(shared, matching, request, facts, identity.is_some()) {
+        return matching.step_aside(refused);
     }
-    let original = original_uri(request);
-    let uri = match &matched.policy.query {
-        None => Cow::Borrowed(original),
+    let cut;
+    let uri = match &matching.policy.query {
+        None => original,
         Some(names) => match keep_listed(original, names) {
-            Some(uri) => Cow::Owned(uri),
+            Some(uri) => {
+                cut = uri;
+                &cut
+            }
             None => return Looked::Bypass(Bypass::Policy),
         },
     };
-    let headers = request.headers();
     let looking = Looking {
         shared,
-        matched,
+        matching,
         method: request.method(),
         headers,
+        original,
         uri,
+        host,
         facts,
         identity,
         tail: if shared.calls {
@@ -186,31 +107,37 @@ pub(crate) fn look<B: 'static>(
         now,
         trust: trust.or_else(|| shared.core.trust(now)),
     };
-    let Ok(authority) = authority(original, headers) else {
-        return if matched.looked_up {
-            Looked::Bypass(Bypass::Host)
+    // Taken out rather than borrowed: nothing else that this thread does meanwhile looks anything up,
+    // and if it did, it would begin with an empty one.
+    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    let looked = looking.look(&mut scratch);
+    // At the end of a thread there is no place left to put it.
+    let _ = SCRATCH.try_with(|place| place.set(scratch));
+    looked
+}
+
+impl Matching<'_> {
+    /// Returns what is done with a request that does not take part: on a cacheable route it is told.
+    fn step_aside(&self, reason: Bypass) -> Looked {
+        if self.looked_up {
+            Looked::Bypass(reason)
         } else {
             Looked::Pass
-        };
-    };
-    SCRATCH
-        .try_with(|scratch| match scratch.try_borrow_mut() {
-            Ok(mut scratch) => looking.look(&authority, &mut scratch),
-            Err(_) => looking.look(&authority, &mut Scratch::default()),
-        })
-        .unwrap_or_else(|_| looking.look(&authority, &mut Scratch::default()))
+        }
+    }
 }
 
 /// Returns why the request does not take part, whatever is stored.
+#[inline]
 fn refusal<B: 'static>(
     shared: &Shared,
-    matched: &Matched,
+    matching: &Matching<'_>,
     request: &Request<B>,
     facts: Facts,
     identified: bool,
 ) -> Option<Bypass> {
-    let (policy, headers) = (&matched.policy, request.headers());
-    if matched.state(&shared.core).is_paused() {
+    let (policy, headers) = (&matching.policy, request.headers());
+    if matching.state(&shared.core).is_paused() {
         return Some(Bypass::Paused);
     }
     if let Some(reason) = facts.bypass(headers, policy, shared.preset, identified) {
@@ -245,74 +172,99 @@ struct Match {
     soft_at: Option<Timestamp>,
     /// Why the request goes forward if it does.
     forward: Forward,
-    /// On which fields the responses of the URL vary, where that is known.
+    /// On which fields the responses of the URL vary, where nothing stored tells.
     names: Option<Arc<[HeaderName]>>,
 }
 
+fn varied(entry: &Entry) -> Option<Arc<[HeaderName]>> {
+    let variation = entry.variation.as_ref();
+    variation.map(|variation| Arc::clone(&variation.names))
+}
+
 impl Looking<'_> {
-    fn look(&self, authority: &str, scratch: &mut Scratch) -> Looked {
+    #[inline]
+    fn look(&self, scratch: &mut Scratch) -> Looked {
         let Scratch { key, bytes } = scratch;
-        let path = self.write_key(authority, key);
+        let Ok(path) = self.write_key(key) else {
+            return self.matching.step_aside(Bypass::Host);
+        };
         if self.shared.known.is_left(key.as_bytes(), self.now) {
             return Looked::Pass;
         }
-        let kept = || self.kept(authority, key, path.clone());
-        let is_head = *self.method == Method::HEAD;
-        if !self.matched.looked_up {
-            let known = self.matched.known.as_ref();
-            let can_learn = known.is_some_and(|known| !known.is_inner());
-            return if can_learn && !is_head && !self.facts.wants_range() {
-                Looked::Learn(Box::new(kept()))
-            } else {
-                Looked::Pass
-            };
+        if !self.matching.looked_up {
+            return self.unknown(key, path);
         }
         let Some(found) = self.found(key, bytes) else {
             return Looked::Ask;
         };
         let asked = self.honoured();
         let step = plan(&self.question(&found, key, asked.as_ref()));
-        let fetch = |found: Match, reason| {
-            let kept = kept();
-            let flight = flight_key(&kept, found.names.as_deref());
-            let Match {
-                stored,
-                spare,
-                soft_at,
-                ..
-            } = found;
-            Box::new(Fetch {
-                kept,
-                flight,
-                stale: stored.or(spare),
-                soft_at,
-                asked,
-                reason,
-                arrived: self.now,
-                trust: self.trust,
-            })
-        };
-        let forward = found.forward;
-        match (step, &found.stored) {
-            (Step::Serve(standing), Some(entry)) => Looked::Serve(Arc::clone(entry), standing),
-            (Step::ServeAndRefresh(standing), Some(entry)) => {
-                let entry = Arc::clone(entry);
-                Looked::ServeAndRefresh(entry, standing, fetch(found, forward))
-            }
-            (Step::Bypass(Bypass::Marker), _) if !is_head && !self.facts.has_condition() => {
-                Looked::Learn(Box::new(kept()))
-            }
-            (Step::Bypass(reason), _) => Looked::Bypass(reason),
-            (Step::OnlyIfCachedMiss, _) => Looked::OnlyIfCachedMiss,
-            (Step::Revalidate(Reason::Request), _) => Looked::Fetch(fetch(found, Forward::Request)),
-            (Step::Revalidate(Reason::Stale) | Step::Fetch, _)
-            | (Step::Serve(_) | Step::ServeAndRefresh(_), None) => {
-                Looked::Fetch(fetch(found, forward))
+        match (step, found.stored) {
+            (Step::Serve(standing), Some(entry)) => Looked::Serve(entry, standing, self.facts),
+            (_, stored) => {
+                let found = Match { stored, ..found };
+                self.forward(step, found, asked, || self.kept(key, path))
             }
         }
     }
 
+    /// Says what is done with a request of a route that has not shown to be cacheable.
+    fn unknown(&self, key: &KeyBuffer, path: Option<Key>) -> Looked {
+        let is_head = *self.method == Method::HEAD;
+        match &self.matching.known {
+            Some(known) if !known.is_inner() && !is_head && !self.facts.wants_range() => {
+                if known.is_quiet() {
+                    Looked::Watch(Arc::clone(known))
+                } else {
+                    Looked::Learn(Box::new(self.kept(key, path)))
+                }
+            }
+            _ => Looked::Pass,
+        }
+    }
+
+    /// Says what is done with a request that is not answered by what is stored alone.
+    #[cold]
+    fn forward(
+        &self,
+        step: Step,
+        found: Match,
+        asked: Option<RequestDirectives>,
+        kept: impl FnOnce() -> Kept,
+    ) -> Looked {
+        let is_head = *self.method == Method::HEAD;
+        let reason = match step {
+            Step::Bypass(Bypass::Marker) if !is_head && !self.facts.has_condition() => {
+                return Looked::Learn(Box::new(kept()));
+            }
+            Step::Bypass(reason) => return Looked::Bypass(reason),
+            Step::OnlyIfCachedMiss => return Looked::OnlyIfCachedMiss,
+            Step::Revalidate(Reason::Request) => Forward::Request,
+            _ => found.forward,
+        };
+        let served = found.stored.clone();
+        let names = served.as_deref().map_or(found.names, varied);
+        let kept = kept();
+        let fetch = Box::new(Fetch {
+            flight: flight_key(&kept, names.as_deref()),
+            kept,
+            stale: found.stored.or(found.spare),
+            soft_at: found.soft_at,
+            asked,
+            reason,
+            arrived: self.now,
+            trust: self.trust,
+        });
+        match (step, served) {
+            (Step::ServeAndRefresh(standing), Some(entry)) => {
+                Looked::ServeAndRefresh(entry, standing, fetch)
+            }
+            _ => Looked::Fetch(fetch),
+        }
+    }
+
     /// Finds what is stored for the request and not void; none if somebody has to be asked first.
+    #[inline]
     fn found(&self, key: &KeyBuffer, bytes: &mut Vec<u8>) -> Option<Match> {
         let core = &self.shared.core;
         let mut found = Match {
@@ -330,10 +282,6 @@ impl Looking<'_> {
             }
             Found::Hit(entry) => {
                 found.forward = Forward::Stale;
-                found.names = entry
-                    .variation
-                    .as_ref()
-                    .map(|variation| Arc::clone(&variation.names));
                 self.judge(entry, self.trust?, &mut found);
             }
         }
@@ -341,6 +289,7 @@ impl Looking<'_> {
     }
 
     /// Puts what is stored into the place that it may take.
+    #[inline]
     fn judge(&self, entry: Arc<Entry>, trust: Trust, found: &mut Match) {
         let core = &self.shared.core;
         match core.judge(&entry.seal, trust, self.now) {
@@ -352,6 +301,7 @@ impl Looking<'_> {
             Verdict::Dead(reason) => {
                 core.note_fenced(reason);
                 found.forward = Forward::Miss;
+                found.names = varied(&entry);
                 if trust == Trust::Alone && !core.is_dead(&entry.seal) {
                     // Where it was declared that something old is better than a failure.
                     found.spare = Some(entry);
@@ -360,14 +310,15 @@ impl Looking<'_> {
         }
     }
 
+    #[inline]
     fn question<'q>(
         &self,
-        found: &Match,
+        found: &'q Match,
         key: &KeyBuffer,
         request: Option<&'q RequestDirectives>,
     ) -> Question<'q> {
         let stored = found.stored.as_ref().map(|entry| Stored {
-            life: entry.life,
+            life: &entry.life,
             flags: entry.reuse,
             soft_at: found.soft_at,
             may_retry: entry.may_retry(self.now),
@@ -385,33 +336,48 @@ impl Looking<'_> {
 
     /// Writes the key. Where the responses of the path may say how they vary on the query, returns
     /// the key of the path, under which that is remembered.
-    fn write_key(&self, authority: &str, key: &mut KeyBuffer) -> Option<Key> {
-        let policy = &self.matched.policy;
+    #[inline]
+    fn write_key(&self, key: &mut KeyBuffer) -> Result<Option<Key>, Refused> {
+        let policy = &self.matching.policy;
+        self.begin_key(key)?;
         if policy.no_vary_search != Some(true) || policy.query.is_some() {
-            self.write_with(authority, self.uri.query(), key);
-            return None;
+            self.finish_key(self.uri.query(), key);
+            return Ok(None);
         }
-        self.write_with(authority, None, key);
+        self.finish_key(None, key);
         let path = key.to_key();
         match self.shared.known.variance(&path) {
             Some(variance) => *key = with_query(&path, &variance, self.uri.query()),
-            None => self.write_with(authority, self.uri.query(), key),
+            None => {
+                self.begin_key(key)?;
+                self.finish_key(self.uri.query(), key);
+            }
         }
-        Some(path)
+        Ok(Some(path))
     }
 
-    fn write_with(&self, authority: &str, query: Option<&str>, key: &mut KeyBuffer) {
+    #[inline]
+    fn begin_key(&self, key: &mut KeyBuffer) -> Result<(), Refused> {
+        if let (None, Host::One(host)) = (self.original.authority(), self.host)
+            && self.shared.recipe.begin_again(host.as_bytes(), key)
+        {
+            return Ok(());
+        }
+        let authority = authority_with(self.original, self.host)?;
+        self.shared.recipe.begin(&authority, key);
+        Ok(())
+    }
+
+    #[inline]
+    fn finish_key(&self, query: Option<&str>, key: &mut KeyBuffer) {
         let request = KeyedRequest {
-            authority,
             path: self.uri.path(),
             query,
             headers: self.headers,
-            pattern: self.matched.pattern(),
+            pattern: self.matching.pattern(),
             identity: self.identity,
         };
-        self.shared
-            .recipe
-            .write(&self.matched.policy, &request, key);
+        (self.shared.recipe).finish(&self.matching.policy, &request, key);
         if let Some(KeyTail(tail)) = self.tail {
             key.part(tail);
         }
@@ -426,17 +392,19 @@ impl Looking<'_> {
         }
     }
 
-    fn kept(&self, authority: &str, key: &KeyBuffer, path: Option<Key>) -> Kept {
+    fn kept(&self, key: &KeyBuffer, path: Option<Key>) -> Kept {
+        // It was good when the key was begun.
+        let authority = authority_with(self.original, self.host).unwrap_or_default();
         let arrived = Stopwatch::start();
         Kept {
             shared: Arc::clone(self.shared),
-            matched: self.matched.clone(),
+            matched: self.matching.kept(),
             facts: self.facts,
             key: key.to_key(),
             path,
             method: self.method.clone(),
-            uri: Uri::clone(&self.uri),
-            authority: authority.into(),
+            uri: self.uri.clone(),
+            authority: (*authority).into(),
             headers: self.headers.clone(),
             position: self.shared.core.position(),
             requested: self.now,
@@ -445,7 +413,7 @@ impl Looking<'_> {
             lock: None,
             identified: self.identity.is_some()
                 || self.facts.is_authorized()
-                    && !has_unkeyed_credentials(self.headers, &self.matched.policy),
+                    && !has_unkeyed_credentials(self.headers, &self.matching.policy),
             #[cfg(feature = "data")]
             reads: super::gathered::Reads::begin(&self.shared.core),
         }

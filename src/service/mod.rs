@@ -36,6 +36,7 @@ mod kept;
 mod known;
 mod launch;
 mod look;
+mod looked;
 mod mutation;
 mod nested;
 mod pending;
@@ -47,6 +48,7 @@ mod status;
 mod swr;
 mod taught;
 mod turn;
+mod watch;
 
 pub use self::{
     cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},
@@ -55,7 +57,7 @@ pub use self::{
 #[cfg(feature = "grpc")]
 pub(crate) use self::{
     kept::original_uri,
-    look::KeyTail,
+    looked::KeyTail,
     nested::take_off,
     pending::Pending,
     pump::{Fillable, Mark},

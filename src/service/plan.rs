@@ -17,7 +17,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Question<'a> {
     /// What was found and is not void.
-    pub(crate) stored: Option<Stored>,
+    pub(crate) stored: Option<Stored<'a>>,
     /// The key was found uncacheable a short while ago.
     pub(crate) marked: bool,
     pub(crate) is_head: bool,
@@ -29,8 +29,8 @@ pub(crate) struct Question<'a> {
 
 /// What the decision has to know of a stored response.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Stored {
-    pub(crate) life: Life,
+pub(crate) struct Stored<'a> {
+    pub(crate) life: &'a Life,
     pub(crate) flags: ReuseFlags,
     /// When it was soft-purged.
     pub(crate) soft_at: Option<Timestamp>,
@@ -71,10 +71,18 @@ pub(crate) enum Reason {
 }
 
 /// Decides.
+#[inline]
 pub(crate) fn plan(question: &Question<'_>) -> Step {
     let Some(stored) = question.stored else {
         return nothing_stored(question);
     };
+    if stored.is_plainly_fresh(question) {
+        return Step::Serve(Standing::Fresh);
+    }
+    by_the_rules(question, stored)
+}
+
+fn by_the_rules(question: &Question<'_>, stored: Stored<'_>) -> Step {
     let Question { is_head, now, .. } = *question;
     match reuse(&stored.question(question, Attempt::None)) {
         Reuse::Fresh => {
@@ -118,7 +126,7 @@ fn nothing_stored(question: &Question<'_>) -> Step {
     }
 }
 
-fn must_validate(question: &Question<'_>, stored: Stored, obstacle: Obstacle) -> Step {
+fn must_validate(question: &Question<'_>, stored: Stored<'_>, obstacle: Obstacle) -> Step {
     if question
         .request
         .is_some_and(|asked| asked.has(Flag::OnlyIfCached))
@@ -139,11 +147,29 @@ fn must_validate(question: &Question<'_>, stored: Stored, obstacle: Obstacle) ->
     }
 }
 
-impl Stored {
+impl Stored<'_> {
+    /// Says whether nothing speaks against serving it, not even for a closer look: most hits are so.
+    #[inline]
+    fn is_plainly_fresh(&self, question: &Question<'_>) -> bool {
+        let Life {
+            received,
+            fresh_until,
+            refresh_from,
+            ..
+        } = *self.life;
+        let is_early = question.now < fresh_until && question.now < refresh_from;
+        // A clock that went back before the response came counts as no time passed.
+        is_early
+            && question.now >= received
+            && self.soft_at.is_none()
+            && question.request.is_none()
+            && !self.flags.no_cache
+    }
+
     /// Puts the moments of the entry as the spans that the rules of HTTP weigh. A soft purge ends
     /// freshness at its moment; both windows are counted from there.
     fn question<'a>(&self, question: &Question<'a>, attempt: Attempt) -> ReuseQuestion<'a> {
-        let life = &self.life;
+        let life = self.life;
         let fresh_until = self
             .soft_at
             .map_or(life.fresh_until, |at| at.min(life.fresh_until));
@@ -178,24 +204,28 @@ mod tests {
     }
 
     /// Fresh for 10 s, then 5 s in which it is revalidated, 20 s in which it stands in.
-    fn stored() -> Stored {
+    fn life() -> Life {
+        Life {
+            received: START,
+            initial_age: 0,
+            fresh_until: at(10),
+            refresh_from: Timestamp::NEVER,
+            revalidate_until: at(15),
+            error_until: at(30),
+            gone_at: at(30),
+        }
+    }
+
+    fn stored(life: &Life) -> Stored<'_> {
         Stored {
-            life: Life {
-                received: START,
-                initial_age: 0,
-                fresh_until: at(10),
-                refresh_from: Timestamp::NEVER,
-                revalidate_until: at(15),
-                error_until: at(30),
-                gone_at: at(30),
-            },
+            life,
             flags: ReuseFlags::default(),
             soft_at: None,
             may_retry: true,
         }
     }
 
-    fn question(stored: Option<Stored>, now: Timestamp) -> Question<'static> {
+    fn question(stored: Option<Stored<'_>>, now: Timestamp) -> Question<'_> {
         Question {
             stored,
             marked: false,
@@ -210,30 +240,26 @@ mod tests {
     /// may be served; "hard-purged" and "other epoch" never reach this decision: there is no entry.
     #[test]
     fn which_dead_entry_may_be_served() {
+        let life = life();
+        let stored = stored(&life);
         let soft = Stored {
             soft_at: Some(at(2)),
-            ..stored()
+            ..stored
         };
         let fresh = Step::Serve(Standing::Fresh);
         let refreshed = Step::ServeAndRefresh(Standing::Stale);
         let asked = Step::Revalidate(Reason::Stale);
         let rows = [
-            ("fresh", stored(), 9, fresh, true),
+            ("fresh", stored, 9, fresh, true),
             (
                 "expired, in the window of revalidation",
-                stored(),
+                stored,
                 12,
                 refreshed,
                 true,
             ),
-            (
-                "expired, in the window of errors",
-                stored(),
-                20,
-                asked,
-                true,
-            ),
-            ("expired, in no window", stored(), 31, asked, false),
+            ("expired, in the window of errors", stored, 20, asked, true),
+            ("expired, in no window", stored, 31, asked, false),
             (
                 "soft-purged, in the window of revalidation",
                 soft,
@@ -267,12 +293,12 @@ mod tests {
     }
 
     /// What the fence says of an entry, in the form in which a look-up hands it on.
-    fn judged(fence: &Fence, seal: &Seal) -> Option<Stored> {
+    fn judged<'a>(fence: &Fence, seal: &Seal, life: &'a Life) -> Option<Stored<'a>> {
         match fence.judge(seal) {
-            Verdict::Valid => Some(stored()),
+            Verdict::Valid => Some(stored(life)),
             Verdict::Soft(at) => Some(Stored {
                 soft_at: Some(at),
-                ..stored()
+                ..stored(life)
             }),
             Verdict::Dead(_) => None,
         }
@@ -287,7 +313,8 @@ mod tests {
         let fence = Fence::new();
         let seal = Seal::new(fence.position(), vec![ENTRY]);
         event(&fence);
-        let question = question(judged(&fence, &seal), at(6));
+        let life = life();
+        let question = question(judged(&fence, &seal, &life), at(6));
         (plan(&question), stands_in(&question, Attempt::Failed))
     }
 
@@ -333,18 +360,47 @@ mod tests {
     }
 
     #[test]
+    fn what_is_plainly_fresh_is_served_by_the_rules_too() {
+        for (refresh_from, initial_age) in [(Timestamp::NEVER, 0), (at(7), 5_000)] {
+            let life = Life {
+                refresh_from,
+                initial_age,
+                ..life()
+            };
+            for no_cache in [false, true] {
+                let stored = Stored {
+                    flags: ReuseFlags {
+                        no_cache,
+                        ..ReuseFlags::default()
+                    },
+                    ..stored(&life)
+                };
+                for millis in (0..12_000).step_by(250) {
+                    let now = START.after(Duration::from_millis(millis));
+                    let question = question(Some(stored), now);
+                    assert_eq!(plan(&question), by_the_rules(&question, stored), "{millis}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_head_request_never_starts_a_refresh() {
+        let life = life();
         let question = Question {
             is_head: true,
-            ..question(Some(stored()), at(12))
+            ..question(Some(stored(&life)), at(12))
         };
         assert_eq!(plan(&question), Step::Serve(Standing::Stale));
     }
 
     #[test]
     fn a_refresh_ahead_is_started_by_a_reader_and_not_after_a_failure() {
-        let mut early = stored();
-        early.life.refresh_from = at(9);
+        let life = Life {
+            refresh_from: at(9),
+            ..life()
+        };
+        let mut early = stored(&life);
         assert_eq!(
             plan(&question(Some(early), at(8))),
             Step::Serve(Standing::Fresh)
@@ -360,9 +416,10 @@ mod tests {
 
     #[test]
     fn while_refreshes_are_put_off_readers_get_what_stands_in() {
+        let life = life();
         let failed = Stored {
             may_retry: false,
-            ..stored()
+            ..stored(&life)
         };
         assert_eq!(
             plan(&question(Some(failed), at(20))),

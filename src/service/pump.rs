@@ -79,6 +79,7 @@ pub(crate) struct Mark(pub(crate) Arc<Core>);
 
 impl Mark {
     /// Marks a response, if there may be an outer layer to see it.
+    #[inline]
     pub(crate) fn add(core: &Arc<Core>, extensions: &mut Extensions) {
         if core.has_layers() {
             extensions.insert(Self(Arc::clone(core)));
@@ -128,7 +129,11 @@ pub(crate) fn learn<B: Fillable>(
             }
             tell_unkeyed(core, &mut parts.headers);
         }
-        Judged::Share(_) | Judged::Decline(_) => {}
+        Judged::Share(_) | Judged::Decline(_) => {
+            if let Some(known) = &kept.matched.known {
+                known.was_unfit();
+            }
+        }
     }
     if kept.matched.looked_up {
         Mark::add(core, &mut parts.extensions);

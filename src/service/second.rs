@@ -120,7 +120,7 @@ fn judge(fetch: &Fetch, entry: Arc<Entry>, trust: Trust) -> Second {
     }
     let now = core.clock.now();
     let stored = Stored {
-        life: entry.life,
+        life: &entry.life,
         flags: entry.reuse,
         soft_at,
         may_retry: entry.may_retry(now),

@@ -1,6 +1,6 @@
 //! The settings of one layer, and which of them hold for a request.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use http::{HeaderName, Request};
 
@@ -38,7 +38,66 @@ pub(crate) struct Shared {
     pub(crate) targeted: Arc<[HeaderName]>,
 }
 
-/// What holds for one request.
+/// What holds for one request. It is borrowed, since a hit keeps nothing of it.
+#[derive(Debug)]
+pub(crate) struct Matching<'a> {
+    pub(crate) policy: Laid<'a>,
+    pub(crate) route: Option<&'a Arc<Route>>,
+    pub(crate) known: Option<Arc<Known>>,
+    /// Whether the request is looked up at all.
+    pub(crate) looked_up: bool,
+    /// Whether a policy was declared, which alone may give a lifetime.
+    declared: bool,
+}
+
+/// A policy as it is laid down in the layer or a route, or as a route has learned it.
+#[derive(Debug)]
+pub(crate) enum Laid<'a> {
+    Declared(&'a Arc<Policy>),
+    Learned(Arc<Policy>),
+}
+
+impl Deref for Laid<'_> {
+    type Target = Arc<Policy>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<Policy> {
+        match self {
+            Self::Declared(policy) => policy,
+            Self::Learned(policy) => policy,
+        }
+    }
+}
+
+impl Matching<'_> {
+    /// Returns what is counted of the route; `other` stands in where routes are too many.
+    #[inline]
+    pub(crate) fn state<'a>(&'a self, core: &'a Core) -> &'a Arc<RouteState> {
+        match (self.route, &self.known) {
+            (Some(route), _) => route.state(),
+            (None, Some(known)) => &known.state,
+            (None, None) => core.routes.other(),
+        }
+    }
+
+    pub(crate) fn pattern(&self) -> Option<&Pattern> {
+        let known = || self.known.as_ref().and_then(|known| known.pattern.as_ref());
+        self.route.map(|route| route.pattern()).or_else(known)
+    }
+
+    /// Returns it for longer than the layer is borrowed.
+    pub(crate) fn kept(&self) -> Matched {
+        Matched {
+            policy: Arc::clone(&self.policy),
+            route: self.route.cloned(),
+            known: self.known.clone(),
+            looked_up: self.looked_up,
+            declared: self.declared,
+        }
+    }
+}
+
+/// What holds for one request until its handler has answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Matched {
     /// What the request is keyed by and shown to the handler by, what was learned included.
@@ -52,6 +111,17 @@ pub(crate) struct Matched {
 }
 
 impl Matched {
+    /// Returns it as it was, for another look at the request.
+    pub(crate) fn borrowed(&self) -> Matching<'_> {
+        Matching {
+            policy: Laid::Declared(&self.policy),
+            route: self.route.as_ref(),
+            known: self.known.clone(),
+            looked_up: self.looked_up,
+            declared: self.declared,
+        }
+    }
+
     /// Returns what is counted of the route; `other` stands in where routes are too many.
     #[inline]
     pub(crate) fn state<'a>(&'a self, core: &'a Core) -> &'a Arc<RouteState> {
@@ -152,17 +222,19 @@ impl Shared {
     /// Returns what holds for a request with the raw path `path`.
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.
-    pub(crate) fn matched<B>(&self, request: &Request<B>, path: &str) -> Matched {
+    #[inline]
+    pub(crate) fn matching<B>(&self, request: &Request<B>, path: &str) -> Matching<'_> {
         let pattern = if self.calls {
             Some(path)
         } else {
             matched_pattern(request)
         };
-        self.matched_by(pattern, path)
+        self.matching_by(pattern, path)
     }
 
     /// The same, with the pattern that a router matched.
-    pub(crate) fn matched_by(&self, pattern: Option<&str>, path: &str) -> Matched {
+    #[inline]
+    pub(crate) fn matching_by(&self, pattern: Option<&str>, path: &str) -> Matching<'_> {
         let route = match pattern {
             Some(pattern) => self.table.by_pattern(pattern),
             None => self.table.by_path(path),
@@ -174,9 +246,10 @@ impl Shared {
             let several = self.core.has_layers();
             let known = several.then(|| self.known.of(route.pattern().text()));
             let known = known.flatten();
-            return Matched {
-                policy: taught(route.learned(), policy),
-                route: Some(Arc::clone(route)),
+            let lesson = route.learned().lesson();
+            return Matching {
+                policy: Laid::Declared(lesson.map_or(policy, |lesson| &lesson.whole)),
+                route: Some(route),
                 looked_up: known.as_ref().is_none_or(|known| !known.is_inner()),
                 known,
                 declared: true,
@@ -189,23 +262,17 @@ impl Shared {
         let learned = known.as_ref().is_some_and(|known| known.is_learned());
         let inner = known.as_ref().is_some_and(|known| known.is_inner());
         let looked_up = self.declared || self.preset == Preset::Gateway || learned;
-        Matched {
-            policy: known.as_ref().map_or_else(
-                || Arc::clone(&self.base),
-                |known| taught(&known.handler, &self.base),
-            ),
-            route: route.cloned(),
+        let lesson = known.as_ref().and_then(|known| known.handler.lesson());
+        Matching {
+            policy: lesson.map_or(Laid::Declared(&self.base), |lesson| {
+                Laid::Learned(Arc::clone(&lesson.whole))
+            }),
+            route,
             known,
             looked_up: looked_up && !inner,
             declared: self.declared,
         }
     }
-}
-
-/// Returns the policy of requests: `declared`, with what the handler has taught under it.
-fn taught(learned: &Learned, declared: &Arc<Policy>) -> Arc<Policy> {
-    let lesson = learned.lesson();
-    Arc::clone(lesson.map_or(declared, |lesson| &lesson.whole))
 }
 
 /// Returns the pattern that axum's router matched.

@@ -46,7 +46,7 @@ use crate::{
     clock::Timestamp,
     entry::Entry,
     error::{Error, ErrorKind},
-    key::Key,
+    key::{Key, Sought},
 };
 
 /// The share of a shard for favourites. With 0.8, and ghosts for as many keys as there are entries,
@@ -129,7 +129,7 @@ impl Memory {
     /// `scratch` is overwritten; kept between calls it makes a look-up free of allocations.
     #[inline]
     pub(crate) fn find(&self, key: &[u8], request: &HeaderMap, scratch: &mut Vec<u8>) -> Found {
-        match self.slots.get(key) {
+        match self.slots.get(&Sought(key)) {
             None => Found::Miss,
             Some(Slot::Entry { entry, .. }) => Found::Hit(entry),
             Some(Slot::Variants { variants, .. }) => {
@@ -146,7 +146,7 @@ impl Memory {
 
     /// Returns all responses of a URL, newest first, for asking the handler about any of them.
     pub(crate) fn candidates(&self, primary: &[u8]) -> Vec<Arc<Entry>> {
-        match self.slots.peek(primary) {
+        match self.slots.peek(&Sought(primary)) {
             None => Vec::new(),
             Some(Slot::Entry { entry, .. }) => vec![entry],
             Some(Slot::Variants { variants, .. }) => variants
@@ -177,7 +177,7 @@ impl Memory {
     /// Removes all responses of a URL and tells whether there was any.
     pub(crate) fn remove(&self, primary: &[u8]) -> bool {
         let _turn = self.turn(primary);
-        let removed = self.slots.remove(primary);
+        let removed = self.slots.remove(&Sought(primary));
         if let Some((_, Slot::Variants { variants, .. })) = &removed {
             self.remove_all(variants.keys());
         }
@@ -201,7 +201,7 @@ impl Memory {
     pub(crate) fn sweep(&self, now: Timestamp) -> usize {
         let gone = self.slots.iter().filter(|(_, slot)| slot.is_gone(now));
         gone.filter(|(key, _)| {
-            let removed = self.slots.remove_if(&**key, |slot| slot.is_gone(now));
+            let removed = self.slots.remove_if(key, |slot| slot.is_gone(now));
             removed.is_some()
         })
         .count()
@@ -241,7 +241,7 @@ impl Memory {
     }
 
     fn insert_only(&self, primary: &Key, entry: Arc<Entry>) -> bool {
-        let before = self.slots.peek(&**primary);
+        let before = self.slots.peek(primary);
         let stored = self.put(primary, &Slot::of_entry(primary, entry));
         if let Some(Slot::Variants { variants, .. }) = before {
             self.remove_all(variants.keys());
@@ -254,11 +254,11 @@ impl Memory {
         if !self.put(&key, &Slot::of_entry(&key, entry)) {
             return false;
         }
-        let before = match self.slots.peek(&**primary) {
+        let before = match self.slots.peek(primary) {
             Some(Slot::Variants { variants, .. }) => variants,
             Some(Slot::Entry { .. }) | None => Arc::default(),
         };
-        let (variants, excess) = before.with(variant, |key| self.slots.contains_key(&**key));
+        let (variants, excess) = before.with(variant, |key| self.slots.contains_key(key));
         self.remove_all(&excess);
         self.put(primary, &Slot::of_variants(primary, variants))
     }
@@ -281,7 +281,7 @@ impl Memory {
     }
 
     fn variant(&self, key: &Key) -> Option<Arc<Entry>> {
-        match self.slots.get(&**key)? {
+        match self.slots.get(key)? {
             Slot::Entry { entry, .. } => Some(entry),
             Slot::Variants { .. } => None,
         }
@@ -289,7 +289,7 @@ impl Memory {
 
     fn remove_all<'a>(&self, keys: impl IntoIterator<Item = &'a Key>) {
         for key in keys {
-            self.slots.remove(&**key);
+            self.slots.remove(key);
         }
     }
 

@@ -2,13 +2,13 @@
 
 use std::{ptr, sync::Arc};
 
-use quick_cache::{Lifecycle, Weighter};
+use quick_cache::{Equivalent, Lifecycle, Weighter};
 
 use super::variants::Variants;
 use crate::{
     clock::Timestamp,
     entry::{Entry, block},
-    key::Key,
+    key::{Key, Sought},
 };
 
 /// What a slot of the index takes, in bytes: 53 of its own, and half as much again because the
@@ -70,6 +70,13 @@ impl Slot {
             }
             _ => false,
         }
+    }
+}
+
+impl Equivalent<Key> for Sought<'_> {
+    #[inline]
+    fn equivalent(&self, key: &Key) -> bool {
+        *self.0 == **key
     }
 }
 

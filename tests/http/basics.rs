@@ -74,3 +74,31 @@ async fn the_second_request_is_answered_from_the_store_until_the_first_mutation(
     assert_eq!(body, "7 by run 2");
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test]
+async fn a_route_that_was_never_fit_to_be_stored_is_stored_from_its_second_fit_answer_on() {
+    // Far more unfit answers than it takes until requests are no longer kept.
+    const UNFIT: usize = 200;
+    let larder = Larder::builder().build().await.unwrap();
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let handler = move || async move {
+        let run = counted.fetch_add(1, Ordering::SeqCst);
+        let word = if run < UNFIT {
+            "no-store"
+        } else {
+            "max-age=60"
+        };
+        ([("cache-control", word)], run.to_string())
+    };
+    let app = Router::new()
+        .route("/page", get(handler))
+        .layer(CacheLayer::new(&larder));
+    for _ in 0..UNFIT + 5 {
+        let request = Request::get("/page").header("host", "a.test");
+        let request = request.body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        response.into_body().collect().await.unwrap();
+    }
+    assert_eq!(runs.load(Ordering::SeqCst), UNFIT + 2);
+}

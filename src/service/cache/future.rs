@@ -16,10 +16,12 @@ use crate::{
     service::{
         arrive,
         kept::Kept,
+        known::Known,
         look::Fetch,
         pump::{self, Fillable, Waiting},
         settings::Shared,
         status,
+        watch::watch,
     },
 };
 
@@ -55,6 +57,8 @@ pub(crate) enum After {
     Leave,
     /// See whether the route can be learned and the answer stored.
     Learn(Box<Kept>),
+    /// See whether the next answer may be one to be stored.
+    Watch(Arc<Shared>, Arc<Known>),
     /// Compare the answer to a HEAD with what is stored of the GET.
     Compare(Box<Fetch>),
     /// Say why it did not take part.
@@ -114,7 +118,7 @@ where
             StateProjection::Pass { future, after } => {
                 let response = ready!(match after {
                     After::Learn(kept) => kept.read_within(|| future.poll(context)),
-                    After::Leave | After::Compare(_) | After::Tell(..) => future.poll(context),
+                    _ => future.poll(context),
                 })?;
                 Poll::Ready(Ok(finish(response, std::mem::replace(after, After::Leave))))
             }
@@ -127,6 +131,11 @@ pub(crate) fn finish<B: Fillable>(response: Response<B>, after: After) -> Respon
     match after {
         After::Leave => response.map(CacheBody::inner),
         After::Learn(kept) => pump::learn(response, &kept, Waiting::Nobody),
+        After::Watch(shared, known) => {
+            let mut response = response;
+            watch(&mut response, &shared, &known);
+            response.map(CacheBody::inner)
+        }
         After::Compare(fetch) => {
             arrive::compare(&response, &fetch);
             response.map(CacheBody::inner)

@@ -15,9 +15,10 @@ use crate::{
     handle::{Answered, Core},
     invalidate::Trust,
     observe::{Outcome, Span, is_measured},
+    policy::Policy,
     semantics::methods::is_safe,
     service::{
-        answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
+        answer::{Asked, Told, answer, only_if_cached_miss, takes_long, verbatim},
         facts::{Facts, is_read},
         fill::{fetch, refresh},
         kept::{cut_query, original_uri},
@@ -27,7 +28,7 @@ use crate::{
         plan::Standing,
         pump::Fillable,
         second,
-        settings::{Matched, Shared},
+        settings::{Matched, Matching, Shared},
         status,
     },
 };
@@ -68,323 +69,396 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<R>) -> Self::Future {
+    #[inline]
+    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+        let Self { inner, shared } = self;
         if !is_read(request.method()) {
-            let is_call = is_in_flight(&self.shared.core, request.extensions());
+            let is_call = is_in_flight(&shared.core, request.extensions());
             return if is_call || is_safe(request.method()) {
-                self.pass(request, After::Leave)
+                pass(inner, request, After::Leave)
             } else {
-                ResponseFuture::slow(mutate(
-                    Arc::clone(&self.shared),
-                    self.inner.clone(),
-                    request,
-                ))
+                ResponseFuture::slow(mutate(Arc::clone(shared), inner.clone(), request))
             };
         }
         let measured = is_measured().then(Stopwatch::start);
-        let matched = self.shared.matched(&request, original_uri(&request).path());
-        let (request, identity) = identified(request, &matched);
-        let now = self.shared.core.clock.now();
-        let identified = identity.as_deref();
-        let looked = looked(&self.shared, &matched, &request, identified, now, None);
-        if matches!(looked, Looked::Ask) {
-            return self.ask(request, matched, identity, measured);
+        let now = shared.core.clock.now();
+        let matching = shared.matching(&request, original_uri(&request).path());
+        let mut owner = None;
+        if let Some(identify) = &matching.policy.identity {
+            let (parts, body) = request.into_parts();
+            owner = identify.of(&parts);
+            request = Request::from_parts(parts, body);
         }
-        self.take(looked, request, &matched, now, measured)
+        let looked = looked(shared, &matching, &request, owner.as_deref(), now, None);
+        if let Looked::Serve(entry, Standing::Fresh, facts) = &looked {
+            let asked = Asked {
+                method: request.method(),
+                headers: request.headers(),
+                facts: *facts,
+            };
+            if let Some(response) = verbatim(&shared.core, entry, &asked, now) {
+                let core = &shared.core;
+                let answered = Answered {
+                    state: matching.state(core),
+                    outcome: Outcome::Hit,
+                    method: request.method(),
+                    uri: original_uri(&request),
+                };
+                core.hit(&answered, entry, now, measured);
+                return ResponseFuture::ready(response);
+            }
+        }
+        if matches!(looked, Looked::Ask) {
+            let asking = Asking {
+                shared: Arc::clone(shared),
+                matched: matching.kept(),
+                owner,
+                measured,
+            };
+            return ResponseFuture::slow(asking.answer(inner.clone(), request));
+        }
+        let arrived = Arrived {
+            shared,
+            matching: &matching,
+            now,
+            measured,
+        };
+        forward(inner, arrived, looked, request)
     }
 }
 
-/// What is known of a request that is answered from the store.
+/// Looks a request up, as a span of its trace.
+#[inline]
+fn looked<R: 'static>(
+    shared: &Arc<Shared>,
+    matching: &Matching<'_>,
+    request: &Request<R>,
+    owner: Option<&str>,
+    now: Timestamp,
+    trust: Option<Trust>,
+) -> Looked {
+    let span = Span::lookup(matching.state(&shared.core).label());
+    let original = original_uri(request);
+    let looked = span.in_scope(|| look(shared, matching, request, original, owner, now, trust));
+    span.decided(looked.as_str());
+    looked
+}
+
+/// A request of which nothing can be said before the shared registry has been asked.
+struct Asking {
+    shared: Arc<Shared>,
+    matched: Matched,
+    owner: Option<String>,
+    measured: Option<Stopwatch>,
+}
+
+impl Asking {
+    /// Asks, looks the request up again, and does what that comes to.
+    async fn answer<S, R, B>(
+        self,
+        mut service: S,
+        request: Request<R>,
+    ) -> Result<Response<CacheBody<B>>, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send + 'static,
+        S::Error: Send + 'static,
+        R: Send + 'static,
+        B: Fillable,
+    {
+        let shared = &self.shared;
+        let trust = shared.core.ask().await;
+        let answered = {
+            let (matching, now) = (self.matched.borrowed(), shared.core.clock.now());
+            let owner = self.owner.as_deref();
+            let looked = looked(shared, &matching, &request, owner, now, Some(trust));
+            let arrived = Arrived {
+                shared,
+                matching: &matching,
+                now,
+                measured: self.measured,
+            };
+            forward(&mut service, arrived, looked, request)
+        };
+        answered.await
+    }
+}
+
+/// What is known of a request that was looked up.
 #[derive(Clone, Copy)]
-struct Found<'a> {
-    matched: &'a Matched,
-    standing: Standing,
+struct Arrived<'a> {
+    shared: &'a Arc<Shared>,
+    matching: &'a Matching<'a>,
     now: Timestamp,
     /// Runs since the request came, if it is measured.
     measured: Option<Stopwatch>,
 }
 
-impl<S> Cache<S> {
-    /// Looks the request up again once the shared registry has been asked.
-    fn ask<R, B>(
-        &self,
-        request: Request<R>,
-        matched: Matched,
-        identity: Option<String>,
-        measured: Option<Stopwatch>,
-    ) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        let mut cache = self.clone();
-        ResponseFuture::slow(async move {
-            let shared = Arc::clone(&cache.shared);
-            let trust = shared.core.ask().await;
-            let now = shared.core.clock.now();
-            let identity = identity.as_deref();
-            let looked = looked(&shared, &matched, &request, identity, now, Some(trust));
-            cache.take(looked, request, &matched, now, measured).await
-        })
-    }
-
-    /// Does what a look-up has come to.
-    fn take<R, B>(
-        &mut self,
-        looked: Looked,
-        mut request: Request<R>,
-        matched: &Matched,
-        now: Timestamp,
-        measured: Option<Stopwatch>,
-    ) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        let core = &self.shared.core;
-        let count = |outcome| {
-            core.answered(&answered(core, matched, outcome, &request), None);
-        };
-        let found = |standing| Found {
-            matched,
-            standing,
-            now,
-            measured,
-        };
-        match looked {
-            Looked::Serve(entry, standing) => self.serve(&entry, found(standing), request),
-            Looked::ServeAndRefresh(entry, standing, fetch) => {
-                self.serve_and_refresh(&entry, found(standing), fetch, request)
-            }
-            Looked::Fetch(fetch) => self.fetch(fetch, request, matched),
-            Looked::OnlyIfCachedMiss => {
-                count(Outcome::Refused);
-                ResponseFuture::ready(only_if_cached_miss())
-            }
-            // Whoever has asked is not told to ask again.
-            Looked::Pass | Looked::Ask => {
-                count(Outcome::Pass);
-                self.pass(request, After::Leave)
-            }
-            Looked::Learn(kept) => {
-                count(Outcome::Pass);
-                let after = if cut(&mut request, matched) {
-                    After::Learn(kept)
-                } else {
-                    After::Leave
-                };
-                self.pass(request, after)
-            }
-            Looked::Bypass(reason) => {
-                count(Outcome::Bypass);
-                if let Some(known) = &matched.known
-                    && known.warn_once()
-                {
-                    warn(reason.as_str());
-                }
-                self.pass(request, After::Tell(Arc::clone(&self.shared), reason))
-            }
-        }
-    }
-
-    /// Calls the inner service for this request alone.
-    ///
-    /// A service that is ready is called as it is. One that is not has begun to wait; it goes into
-    /// the future as it is, to go on waiting, and a clone takes its place.
-    fn pass<R, B>(&mut self, request: Request<R>, after: After) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        let mut context = Context::from_waker(Waker::noop());
-        match self.inner.poll_ready(&mut context) {
-            Poll::Ready(Ok(())) => ResponseFuture::pass(self.inner.call(request), after),
-            Poll::Ready(Err(error)) => ResponseFuture::failed(error),
-            Poll::Pending => {
-                let clone = self.inner.clone();
-                let mut waiting = std::mem::replace(&mut self.inner, clone);
-                ResponseFuture::slow(async move {
-                    std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
-                    ResponseFuture::pass(waiting.call(request), after).await
-                })
-            }
-        }
-    }
-
-    fn serve<R, B>(
-        &mut self,
-        entry: &Arc<Entry>,
-        found: Found<'_>,
-        request: Request<R>,
-    ) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        let (outcome, told) = self.told(entry, found);
-        let Found { now, measured, .. } = found;
-        let facts = Facts::of(request.headers());
-        let asked = Asked {
+impl Arrived<'_> {
+    fn answered<'a, R>(&'a self, outcome: Outcome, request: &'a Request<R>) -> Answered<'a> {
+        Answered {
+            state: self.matching.state(&self.shared.core),
+            outcome,
             method: request.method(),
-            headers: request.headers(),
-            facts,
-        };
+            uri: original_uri(request),
+        }
+    }
+
+    /// Counts an answer that is not out of the store.
+    fn count<R>(&self, outcome: Outcome, request: &Request<R>) {
+        let answered = self.answered(outcome, request);
+        self.shared.core.answered(&answered, None);
+    }
+
+    /// Counts an answer out of the store.
+    fn count_hit<R>(&self, outcome: Outcome, entry: &Entry, request: &Request<R>) {
+        let answered = self.answered(outcome, request);
         let core = &self.shared.core;
-        if takes_long(entry, &asked) && core.has_background() {
-            let (core, entry) = (Arc::clone(core), Arc::clone(entry));
-            let (method, headers) = (request.method().clone(), request.headers().clone());
-            let asked_by = method.clone();
-            let mut waiting = self.inner.clone();
-            let state = Arc::clone(found.matched.state(&core));
-            let uri = original_uri(&request).clone();
-            return ResponseFuture::slow(async move {
-                let answered = Answered {
-                    state: &state,
-                    outcome,
-                    method: &asked_by,
-                    uri: &uri,
-                };
-                core.hit(&answered, &entry, now, measured);
-                let unpacked = tokio::task::spawn_blocking(move || {
-                    let asked = Asked {
-                        method: &method,
-                        headers: &headers,
-                        facts,
-                    };
-                    answer(&core, &entry, &asked, now, told)
-                });
-                if let Ok(Some(response)) = unpacked.await {
-                    return Ok(response);
-                }
+        core.hit(&answered, entry, self.now, self.measured);
+    }
+}
+
+/// Does with a request what is to be done, unless it was answered verbatim.
+#[inline(never)]
+fn forward<S, R, B>(
+    inner: &mut S,
+    arrived: Arrived<'_>,
+    looked: Looked,
+    mut request: Request<R>,
+) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let policy = &arrived.matching.policy;
+    match looked {
+        Looked::Serve(entry, standing, facts) => {
+            serve(inner, arrived, &entry, (standing, facts), request)
+        }
+        Looked::ServeAndRefresh(entry, standing, fetch) => {
+            serve_and_refresh(inner, arrived, &entry, (standing, fetch), request)
+        }
+        Looked::Fetch(wanted) => run(inner, arrived, wanted, request),
+        Looked::OnlyIfCachedMiss => {
+            arrived.count(Outcome::Refused, &request);
+            ResponseFuture::ready(only_if_cached_miss())
+        }
+        // Whoever has asked is not told to ask again.
+        Looked::Pass | Looked::Ask => {
+            arrived.count(Outcome::Pass, &request);
+            pass(inner, request, After::Leave)
+        }
+        Looked::Learn(kept) => {
+            arrived.count(Outcome::Pass, &request);
+            let after = if cut(&mut request, policy) {
+                After::Learn(kept)
+            } else {
+                After::Leave
+            };
+            pass(inner, request, after)
+        }
+        Looked::Watch(known) => {
+            arrived.count(Outcome::Pass, &request);
+            let after = if cut(&mut request, policy) {
+                After::Watch(Arc::clone(arrived.shared), known)
+            } else {
+                After::Leave
+            };
+            pass(inner, request, after)
+        }
+        Looked::Bypass(reason) => {
+            arrived.count(Outcome::Bypass, &request);
+            if let Some(known) = &arrived.matching.known
+                && known.warn_once()
+            {
+                warn(reason.as_str());
+            }
+            let shared = Arc::clone(arrived.shared);
+            pass(inner, request, After::Tell(shared, reason))
+        }
+    }
+}
+
+/// Calls the inner service for this request alone.
+///
+/// A service that is ready is called as it is. One that is not has begun to wait; it goes into
+/// the future as it is, to go on waiting, and a clone takes its place.
+fn pass<S, R, B>(inner: &mut S, request: Request<R>, after: After) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let mut context = Context::from_waker(Waker::noop());
+    match inner.poll_ready(&mut context) {
+        Poll::Ready(Ok(())) => ResponseFuture::pass(inner.call(request), after),
+        Poll::Ready(Err(error)) => ResponseFuture::failed(error),
+        Poll::Pending => {
+            let clone = inner.clone();
+            let mut waiting = std::mem::replace(inner, clone);
+            ResponseFuture::slow(async move {
                 std::future::poll_fn(|context| waiting.poll_ready(context)).await?;
-                Ok(waiting.call(request).await?.map(CacheBody::inner))
-            });
+                ResponseFuture::pass(waiting.call(request), after).await
+            })
         }
-        match answer(core, entry, &asked, now, told) {
-            Some(response) => {
-                let answered = answered(core, found.matched, outcome, &request);
-                core.hit(&answered, entry, now, measured);
-                ResponseFuture::ready(response)
-            }
-            None => self.pass(request, After::Leave),
-        }
-    }
-
-    fn told(&self, entry: &Entry, found: Found<'_>) -> (Outcome, Told) {
-        match found.standing {
-            Standing::Fresh => (Outcome::Hit, Told::Hit),
-            Standing::Stale => {
-                let ttl = entry.life.ttl(found.now);
-                (
-                    Outcome::Stale,
-                    Told::As(status::hit(&self.shared.core, ttl)),
-                )
-            }
-        }
-    }
-
-    /// Answers from the store, and lets the request itself go on as the refresh.
-    fn serve_and_refresh<R, B>(
-        &mut self,
-        entry: &Arc<Entry>,
-        found: Found<'_>,
-        fetch: Box<Fetch>,
-        mut request: Request<R>,
-    ) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        let (outcome, told) = self.told(entry, found);
-        let Found { now, measured, .. } = found;
-        let core = Arc::clone(&self.shared.core);
-        let asked = Asked {
-            method: request.method(),
-            headers: request.headers(),
-            facts: fetch.kept.facts,
-        };
-        let Some(response) = answer(&core, entry, &asked, now, told) else {
-            return self.pass(request, After::Leave);
-        };
-        let answered = answered(&core, found.matched, outcome, &request);
-        core.hit(&answered, entry, now, measured);
-        if core.has_background() && cut(&mut request, &fetch.kept.matched) {
-            refresh(fetch, self.inner.clone(), request);
-        }
-        ResponseFuture::ready(response)
-    }
-
-    fn fetch<R, B>(
-        &mut self,
-        wanted: Box<Fetch>,
-        mut request: Request<R>,
-        matched: &Matched,
-    ) -> FutureOf<S, R, B>
-    where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
-        R: Send + 'static,
-        B: Fillable,
-    {
-        if !cut(&mut request, matched) {
-            return self.pass(request, After::Leave);
-        }
-        if *request.method() == Method::HEAD {
-            // What a HEAD brings has no body: it never leads, and nobody follows it.
-            if self.shared.core.second.is_some() && self.shared.core.has_background() {
-                return ResponseFuture::slow(head(wanted, self.inner.clone(), request));
-            }
-            let core = &self.shared.core;
-            core.answered(&answered(core, matched, Outcome::Miss, &request), None);
-            return self.pass(request, After::Compare(wanted));
-        }
-        ResponseFuture::slow(fetch(wanted, self.inner.clone(), request))
     }
 }
 
-/// Looks a request up, as a span of its trace.
-fn looked<R: 'static>(
-    shared: &Arc<Shared>,
-    matched: &Matched,
-    request: &Request<R>,
-    identity: Option<&str>,
-    now: Timestamp,
-    trust: Option<Trust>,
-) -> Looked {
-    let span = Span::lookup(matched.state(&shared.core).label());
-    let looked = span.in_scope(|| look(shared, matched, request, identity, now, trust));
-    span.decided(looked.as_str());
-    looked
-}
-
-fn answered<'a, R>(
-    core: &'a Core,
-    matched: &'a Matched,
-    outcome: Outcome,
-    request: &'a Request<R>,
-) -> Answered<'a> {
-    Answered {
-        state: matched.state(core),
-        outcome,
+/// Answers from the store what is not answered verbatim.
+fn serve<S, R, B>(
+    inner: &mut S,
+    arrived: Arrived<'_>,
+    entry: &Arc<Entry>,
+    (standing, facts): (Standing, Facts),
+    request: Request<R>,
+) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let Arrived { shared, now, .. } = arrived;
+    let core = &shared.core;
+    let (outcome, told) = told(core, entry, standing, now);
+    let asked = Asked {
         method: request.method(),
-        uri: original_uri(request),
+        headers: request.headers(),
+        facts,
+    };
+    if takes_long(entry, &asked) && core.has_background() {
+        arrived.count_hit(outcome, entry, &request);
+        let unpacking = Unpacking {
+            core: Arc::clone(core),
+            entry: Arc::clone(entry),
+            facts,
+            now,
+            told,
+        };
+        return ResponseFuture::slow(unpacking.answer(inner.clone(), request));
     }
+    match answer(core, entry, &asked, now, told) {
+        Some(response) => {
+            arrived.count_hit(outcome, entry, &request);
+            ResponseFuture::ready(response)
+        }
+        None => pass(inner, request, After::Leave),
+    }
+}
+
+/// An answer that takes too long to make for an async thread.
+struct Unpacking {
+    core: Arc<Core>,
+    entry: Arc<Entry>,
+    facts: Facts,
+    now: Timestamp,
+    told: Told,
+}
+
+impl Unpacking {
+    async fn answer<S, R, B>(
+        self,
+        mut service: S,
+        request: Request<R>,
+    ) -> Result<Response<CacheBody<B>>, S::Error>
+    where
+        S: Service<Request<R>, Response = Response<B>>,
+        B: Fillable,
+    {
+        let (method, headers) = (request.method().clone(), request.headers().clone());
+        let unpacked = tokio::task::spawn_blocking(move || {
+            let asked = Asked {
+                method: &method,
+                headers: &headers,
+                facts: self.facts,
+            };
+            answer(&self.core, &self.entry, &asked, self.now, self.told)
+        });
+        if let Ok(Some(response)) = unpacked.await {
+            return Ok(response);
+        }
+        std::future::poll_fn(|context| service.poll_ready(context)).await?;
+        Ok(service.call(request).await?.map(CacheBody::inner))
+    }
+}
+
+#[inline]
+fn told(core: &Core, entry: &Entry, standing: Standing, now: Timestamp) -> (Outcome, Told) {
+    match standing {
+        Standing::Fresh => (Outcome::Hit, Told::Hit),
+        Standing::Stale => {
+            let ttl = entry.life.ttl(now);
+            (Outcome::Stale, Told::As(status::hit(core, ttl)))
+        }
+    }
+}
+
+/// Answers from the store, and lets the request itself go on as the refresh.
+fn serve_and_refresh<S, R, B>(
+    inner: &mut S,
+    arrived: Arrived<'_>,
+    entry: &Arc<Entry>,
+    (standing, fetch): (Standing, Box<Fetch>),
+    mut request: Request<R>,
+) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let Arrived { shared, now, .. } = arrived;
+    let core = &shared.core;
+    let (outcome, told) = told(core, entry, standing, now);
+    let asked = Asked {
+        method: request.method(),
+        headers: request.headers(),
+        facts: fetch.kept.facts,
+    };
+    let Some(response) = answer(core, entry, &asked, now, told) else {
+        return pass(inner, request, After::Leave);
+    };
+    arrived.count_hit(outcome, entry, &request);
+    if core.has_background() && cut(&mut request, &fetch.kept.matched.policy) {
+        refresh(fetch, inner.clone(), request);
+    }
+    ResponseFuture::ready(response)
+}
+
+/// Lets the handler answer, for all who ask for the same.
+fn run<S, R, B>(
+    inner: &mut S,
+    arrived: Arrived<'_>,
+    wanted: Box<Fetch>,
+    mut request: Request<R>,
+) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    if !cut(&mut request, &arrived.matching.policy) {
+        return pass(inner, request, After::Leave);
+    }
+    if *request.method() == Method::HEAD {
+        // What a HEAD brings has no body: it never leads, and nobody follows it.
+        let core = &arrived.shared.core;
+        if core.second.is_some() && core.has_background() {
+            return ResponseFuture::slow(head(wanted, inner.clone(), request));
+        }
+        arrived.count(Outcome::Miss, &request);
+        return pass(inner, request, After::Compare(wanted));
+    }
+    ResponseFuture::slow(fetch(wanted, inner.clone(), request))
 }
 
 /// Answers a HEAD out of the second tier, else by the handler.
@@ -406,20 +480,10 @@ where
     Ok(super::future::finish(response, After::Compare(wanted)))
 }
 
-/// Asks the policy to whom the request belongs.
-fn identified<R>(request: Request<R>, matched: &Matched) -> (Request<R>, Option<String>) {
-    let Some(identify) = &matched.policy.identity else {
-        return (request, None);
-    };
-    let (parts, body) = request.into_parts();
-    let identity = identify.of(&parts);
-    (Request::from_parts(parts, body), identity)
-}
-
 /// Shows the handler only what is keyed of the query, where a list is declared. Returns whether that
 /// could be done; if not, the answer may not be shared.
-fn cut<R>(request: &mut Request<R>, matched: &Matched) -> bool {
-    let listed = matched.policy.query.as_ref();
+fn cut<R>(request: &mut Request<R>, policy: &Policy) -> bool {
+    let listed = policy.query.as_ref();
     listed.is_none_or(|names| cut_query(request, names).is_some())
 }
 

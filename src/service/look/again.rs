@@ -1,6 +1,6 @@
 //! Looks that are not the first of a request.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use http::{Method, Request};
 
@@ -9,7 +9,7 @@ use crate::{
     clock::Timestamp,
     entry::Entry,
     fence::Verdict,
-    key::{KeyBuffer, authority},
+    key::KeyBuffer,
     semantics::{storable::Preset, vary::too_wide},
     service::{
         facts::{Facts, is_long},
@@ -36,7 +36,7 @@ pub(crate) fn look_again(fetch: &Fetch) -> Option<(Arc<Entry>, Standing)> {
         Verdict::Dead(_) => return None,
     };
     let stored = Stored {
-        life: entry.life,
+        life: &entry.life,
         flags: entry.reuse,
         soft_at,
         may_retry: entry.may_retry(now),
@@ -66,29 +66,31 @@ pub(crate) fn keep_post<B: 'static>(
         return None;
     }
     let (uri, headers) = (original_uri(request), request.headers());
-    let matched = shared.matched(request, uri.path());
-    let policy = &matched.policy;
-    let is_kept = matched.looked_up
+    let matching = shared.matching(request, uri.path());
+    let policy = &matching.policy;
+    let is_kept = matching.looked_up
         && policy.no_store != Some(true)
         && policy.query.is_none()
         && policy.identity.is_none()
-        && !matched.state(&shared.core).is_paused()
+        && !matching.state(&shared.core).is_paused()
         && !is_long(uri)
         && !too_wide(&policy.vary, headers);
-    let authority = authority(uri, headers).ok().filter(|_| is_kept)?;
+    let (facts, host) = Facts::read(headers);
     let looking = Looking {
         shared,
-        matched: &matched,
+        matching: &matching,
         method: request.method(),
         headers,
-        uri: Cow::Borrowed(uri),
-        facts: Facts::of(headers),
+        original: uri,
+        uri,
+        host,
+        facts,
         identity: None,
         tail: None,
         now,
         trust: None,
     };
     let mut key = KeyBuffer::default();
-    let path = looking.write_key(&authority, &mut key);
-    Some(Box::new(looking.kept(&authority, &key, path)))
+    let path = looking.write_key(&mut key).ok().filter(|_| is_kept)?;
+    Some(Box::new(looking.kept(&key, path)))
 }
