@@ -43,11 +43,14 @@ impl Cache {
             .namespace(&settings.namespace);
         let larder = match &settings.redis {
             None => larder,
-            Some(url) => larder.redis(url.as_str()).consistency(if settings.strict {
-                Consistency::Strict
-            } else {
-                Consistency::Bounded
-            }),
+            Some(url) => larder
+                .redis(url.as_str())
+                .flight_lock(settings.lock)
+                .consistency(if settings.strict {
+                    Consistency::Strict
+                } else {
+                    Consistency::Bounded
+                }),
         };
         let larder = larder.build().await?;
         let lifetimes = lifetimes(settings);

@@ -11,6 +11,8 @@ pub(crate) struct Settings {
     pub(crate) redis: Option<String>,
     /// Whether every read asks how things stand; with the first tier alone it is so anyway.
     pub(crate) strict: bool,
+    /// Whether one node of all runs a handler at a time.
+    pub(crate) lock: bool,
     /// The file of the truth about items; none asks for a fresh temporary one.
     pub(crate) database: Option<PathBuf>,
     pub(crate) preset: Preset,
@@ -39,15 +41,13 @@ impl Settings {
 
     fn from_variables(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
         let read = |name: &'static str| Variable::new(name, variable(name));
-        if read("LOCK")?.is("on", "off")? {
-            return Err("LOCK=on, but this build has no lock; use LOCK=off".to_owned());
-        }
         Ok(Self {
             listen: read("LISTEN")?
                 .parsed("127.0.0.1:3000", "an address such as 127.0.0.1:3000")?,
             namespace: read("NAMESPACE")?.parsed("ground", "a name")?,
             redis: read("REDIS_URL")?.value,
             strict: read("CONSISTENCY")?.is("strict", "bounded")?,
+            lock: read("LOCK")?.is("on", "off")?,
             database: variable("DATABASE").map(PathBuf::from),
             preset: if read("PRESET")?.is("gateway", "application")? {
                 Preset::Gateway
@@ -172,9 +172,10 @@ mod tests {
         let settings = settings(&[
             ("REDIS_URL", "redis://127.0.0.1:6379"),
             ("CONSISTENCY", "strict"),
+            ("LOCK", "on"),
         ]);
         let settings = settings.unwrap();
         assert_eq!(settings.redis.as_deref(), Some("redis://127.0.0.1:6379"));
-        assert!(settings.strict);
+        assert!(settings.strict && settings.lock);
     }
 }

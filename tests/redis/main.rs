@@ -5,6 +5,7 @@
 //! - [`away`]: Redis is down, frozen, busy, slow, closed or a replica.
 //! - [`data`]: what it holds is cut, wrong, old, evicted or gone, or there is no room for it.
 //! - [`channel`]: what nodes tell each other is lost, late, doubled, foreign or too much.
+//! - [`flight`]: one node of all runs a handler, and its holder dies, hangs or is late.
 //! - [`hostile`]: something else listens where Redis should.
 //! - [`clocks`]: wall clocks of nodes are an hour apart.
 //!
@@ -25,6 +26,7 @@ mod channel;
 mod clocks;
 mod data;
 mod fence;
+mod flight;
 mod harness;
 mod hostile;
 mod node;

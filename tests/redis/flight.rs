@@ -1,0 +1,114 @@
+//! The lock that lets one node of all run a handler: it is for load alone, and its holder may die,
+//! hang or be late without anything being wrong.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::{
+    scene::{Node, RECOVERY, Scene, version},
+    support::{message::Request, redis::signal},
+};
+
+const LOCKED: [(&str, &str); 1] = [("LOCK", "on")];
+
+/// Asks for an item whose handler waits so long, if it is run.
+fn slow(target: &str, wait: u64) -> Request {
+    Request::get(target).with("X-Wait", &wait.to_string())
+}
+
+fn locks(scene: &Scene) -> Vec<String> {
+    let mut names = scene.redis.names();
+    names.retain(|name| name.starts_with("larder:") && !name.contains(":e:"));
+    names.retain(|name| scene.redis.ask(&["TYPE", name]).text() == "string");
+    names.retain(|name| scene.redis.ask(&["PTTL", name]).number() > 0);
+    names
+}
+
+fn runs(scene: &Scene, target: &str) -> u64 {
+    scene.nodes.iter().map(|node| node.runs(target)).sum()
+}
+
+#[test]
+fn a_crowd_on_three_nodes_costs_one_run_with_the_lock() {
+    let scene = Scene::with(3, &[], &LOCKED);
+    for _ in 0..3 {
+        let target = scene.fresh();
+        thread::scope(|scope| {
+            for node in &scene.nodes {
+                let target = &target;
+                scope.spawn(move || {
+                    assert_eq!(version(&node.send(&slow(target, 200))), 0);
+                    assert!(node.crowd(target, 29).iter().all(|one| one.status == 200));
+                });
+            }
+        });
+        assert_eq!(runs(&scene, &target), 1);
+    }
+    assert_eq!(locks(&scene), [""; 0], "locks that nobody holds");
+}
+
+#[test]
+fn when_the_holder_of_the_lock_dies_the_others_go_on() {
+    let mut scene = Scene::with(2, &[], &LOCKED);
+    let target = scene.fresh();
+    let wire = crate::support::wire::Wire::One(scene.nodes[0].ground.address());
+    let held = wire.hold(&[slow(&target, 60_000)]).unwrap();
+    scene.wait_until("the lock is held", || !locks(&scene).is_empty());
+    let died: Node = scene.nodes.remove(0);
+    drop(died);
+    drop(held);
+    let begun = Instant::now();
+    assert_eq!(scene.version(0, &target), 0);
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(5) + RECOVERY, "took {took:?}");
+    assert_eq!(scene.nodes[0].runs(&target), 1);
+}
+
+#[test]
+fn what_a_paused_node_fills_late_is_dead_on_arrival() {
+    let scene = Scene::with(2, &[], &LOCKED);
+    let target = scene.fresh();
+    let wire = crate::support::wire::Wire::One(scene.nodes[0].ground.address());
+    let held = wire.hold(&[slow(&target, 400)]).unwrap();
+    scene.wait_until("the lock is held", || !locks(&scene).is_empty());
+    let paused = scene.nodes[0].ground.pid();
+    signal(paused, "STOP");
+    assert!(scene.put(1, &target));
+    assert_eq!(scene.version(1, &target), 1);
+    thread::sleep(Duration::from_millis(2_500));
+    signal(paused, "CONT");
+    // Now its handler ends, with what it read before the write.
+    for _ in 0..50 {
+        for node in 0..2 {
+            assert_eq!(scene.version(node, &target), 1, "old on node {node}");
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    drop(held);
+}
+
+#[test]
+fn a_lock_that_was_taken_away_costs_another_run_at_most() {
+    let scene = Scene::with(2, &[], &LOCKED);
+    let target = scene.fresh();
+    let answers = thread::scope(|scope| {
+        let asking = [0, 1].map(|node| {
+            let (scene, target) = (&scene.nodes[node], &target);
+            scope.spawn(move || version(&scene.send(&slow(target, 400))))
+        });
+        scene.wait_until("the lock is held", || !locks(&scene).is_empty());
+        for name in locks(&scene) {
+            scene
+                .redis
+                .ask(&["SET", &name, "somebody else's", "PX", "1500"]);
+        }
+        asking.map(|one| one.join().unwrap())
+    });
+    assert_eq!(answers, [0, 0]);
+    assert!(runs(&scene, &target) <= 2);
+    // What is somebody else's is not taken away by who no longer holds it.
+    assert!(scene.put(0, &target));
+    assert_eq!(scene.version(1, &target), 1);
+}
