@@ -197,7 +197,8 @@ impl Head {
         tags.dedup();
         let is_untagged = !self.seal.is_tagged() && !old.seal.is_tagged();
         self.seal = Seal::new(self.seal.position, targets)
-            .begun(self.seal.begun)
+            // The body is as old as what its own run read, whoever has confirmed it since.
+            .begun(self.seal.begun.min(old.seal.begun))
             .untagged(is_untagged);
         self.tags = tags.into();
         self.variation.clone_from(&old.variation);
@@ -371,4 +372,25 @@ fn added(before: Option<&HeaderValue>, member: HeaderValue) -> HeaderValue {
     let Some(before) = before else { return member };
     let all = [before.as_bytes(), b", ", member.as_bytes()].concat();
     HeaderValue::from_bytes(&all).unwrap_or(member)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{entry::samples::Sample, entry::seal::Position};
+
+    #[test]
+    fn a_confirmation_is_as_old_as_the_oldest_fill_in_it() {
+        let begun = |millis| {
+            let entry = Arc::into_inner(Sample::new("key").entry()).unwrap();
+            let mut head = Arc::into_inner(entry.head).unwrap();
+            let seal = Seal::new(Position::default(), Vec::new());
+            head.seal = seal.begun(Timestamp::from_millis(millis));
+            head
+        };
+        for (new, old) in [(9, 5), (5, 9)] {
+            let renewed = begun(new).renewing(&begun(old));
+            assert_eq!(renewed.seal.begun, Timestamp::from_millis(5));
+        }
+    }
 }
