@@ -255,3 +255,40 @@ async fn fields_of_http_make_no_difference() {
     let (runs, last) = play(good(), requests).await;
     assert_eq!((runs, last.unwrap().1), (1, frame(b"answer")));
 }
+
+/// Answers each piece of a call as it comes.
+async fn echo(
+    request: Request<GrpcBody<Channel<Bytes>>>,
+) -> Result<Response<Channel<Bytes>>, Infallible> {
+    let (mut sender, body) = Channel::new(1);
+    let mut asked = request.into_body();
+    tokio::spawn(async move {
+        while let Some(Ok(piece)) = asked.frame().await {
+            sender.send(piece).await.unwrap();
+        }
+    });
+    let mut response = Response::new(body);
+    let kind = "application/grpc".parse().unwrap();
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+#[tokio::test]
+async fn both_directions_of_a_call_go_on_at_one_time() {
+    let larder = Larder::builder().build().await.unwrap();
+    let methods = GrpcMethods::new().cache("/a.B/Get", Policy::ttl(mins(1)));
+    let layer = GrpcCacheLayer::new(&larder).methods(methods.build().unwrap());
+    let (mut sender, body) = Channel::new(1);
+    let call = Request::post("http://a.test/a.B/Chat").header(CONTENT_TYPE, "application/grpc");
+    let service = layer.layer(service_fn(echo));
+    // The head comes before a single piece was sent.
+    let response = service.oneshot(call.body(body).unwrap()).await.unwrap();
+    let mut answers = response.into_body();
+    for said in [frame(b"one"), frame(b"two"), frame(b"three")] {
+        sender.send_data(said.clone()).await.unwrap();
+        let heard = answers.frame().await.unwrap().unwrap();
+        assert_eq!(heard.into_data().unwrap(), said);
+    }
+    drop(sender);
+    assert!(answers.frame().await.is_none());
+}
