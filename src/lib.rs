@@ -160,6 +160,8 @@ pub mod _docs {
     #[cfg(feature = "data")]
     #[doc = include_str!("docs/patterns.md")]
     pub mod patterns {}
+    #[doc = include_str!("docs/performance.md")]
+    pub mod performance {}
     #[cfg(all(feature = "axum", feature = "macros"))]
     #[doc = include_str!("docs/routes.md")]
     pub mod routes {}
