@@ -110,5 +110,5 @@ fn a_lock_that_was_taken_away_costs_another_run_at_most() {
     assert!(runs(&scene, &target) <= 2);
     // What is somebody else's is not taken away by who no longer holds it.
     assert!(scene.put(0, &target));
-    assert_eq!(scene.version(1, &target), 1);
+    scene.wait_until("the write is seen", || scene.version(1, &target) == 1);
 }
