@@ -107,7 +107,7 @@ fn the_process_that_is_killed_delivers_what_waits_when_it_is_let() {
     let directory = Directory::new();
     let home = directory.file("");
     let mut process = start(&home, Some(0));
-    let kept = read_kept(&mut process, 20, Duration::MAX);
+    let kept = read_kept(&mut process, 20, Kill::Never);
     process.kill().unwrap();
     process.wait().unwrap();
     assert!(start(&home, None).wait().unwrap().success());
@@ -128,22 +128,49 @@ fn start(home: &Path, first: Option<u64>) -> Child {
     command.spawn().unwrap()
 }
 
-/// Reads what the process says is kept: `most` numbers, or all that it says until it ends, which is
-/// `after` some time.
-fn read_kept(process: &mut Child, most: usize, after: Duration) -> Vec<u64> {
-    let output = BufReader::new(process.stdout.take().unwrap());
-    if after != Duration::MAX {
-        let pid = process.id().to_string();
-        thread::spawn(move || {
-            thread::sleep(after);
-            Command::new("kill").args(["-KILL", &pid]).status().unwrap();
-        });
-    }
-    let kept = output.lines().filter_map(|line| {
-        let line = line.ok()?;
-        line.split("kept ").nth(1)?.parse().ok()
+/// When a process is killed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kill {
+    Never,
+    /// So long after it was started: perhaps before it has begun.
+    AfterStart(Duration),
+    /// So long after it has kept its first write, however long a busy machine takes to get there.
+    AfterFirst(Duration),
+}
+
+fn kill_after(pid: u32, after: Duration) {
+    thread::spawn(move || {
+        thread::sleep(after);
+        let pid = pid.to_string();
+        Command::new("kill").args(["-KILL", &pid]).status().unwrap();
     });
-    kept.take(most).collect()
+}
+
+/// Reads what the process says is kept: `most` numbers, or all that it says until it ends.
+fn read_kept(process: &mut Child, most: usize, kill: Kill) -> Vec<u64> {
+    let pid = process.id();
+    let output = BufReader::new(process.stdout.take().unwrap());
+    if let Kill::AfterStart(after) = kill {
+        kill_after(pid, after);
+    }
+    let mut kept = Vec::new();
+    for line in output.lines().map_while(Result::ok) {
+        let Some(number) = line
+            .split("kept ")
+            .nth(1)
+            .and_then(|text| text.parse().ok())
+        else {
+            continue;
+        };
+        if let (true, Kill::AfterFirst(after)) = (kept.is_empty(), kill) {
+            kill_after(pid, after);
+        }
+        kept.push(number);
+        if kept.len() == most {
+            break;
+        }
+    }
+    kept
 }
 
 #[test]
@@ -155,9 +182,13 @@ fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
     for kill in 0..kills {
         let first = u64::from(kill) * 1_000_000;
         let mut process = start(&home, Some(first));
-        // From before it has begun to some time after it has delivered.
-        let after = Duration::from_millis(30 + u64::from(kill * 97 % 400));
-        kept.extend(read_kept(&mut process, usize::MAX, after));
+        let after = Duration::from_millis(u64::from(kill * 97 % 400));
+        let when = if kill % 4 == 0 {
+            Kill::AfterStart(after + Duration::from_millis(30))
+        } else {
+            Kill::AfterFirst(after)
+        };
+        kept.extend(read_kept(&mut process, usize::MAX, when));
         process.wait().unwrap();
     }
     assert!(start(&home, None).wait().unwrap().success());
