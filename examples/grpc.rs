@@ -53,4 +53,5 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     rust_2018_idioms,
     reason = "written by a program"
 )]
+#[rustfmt::skip]
 mod shop;
