@@ -83,9 +83,9 @@ where
     /// Makes a change of the truth, and stores the new value in the place of the old one.
     ///
     /// The old value, and what was made of it, are void when the future is ready. The new one is
-    /// stored only if nobody has invalidated it since this write began; of two writes that cross,
-    /// neither is stored, or the one whose commit may have come last in no case loses to the other:
-    /// the next reader loads the truth. An error of the commit invalidates and stores nothing.
+    /// stored only if nobody has invalidated it since this write began; of two writes that cross, at
+    /// most one is stored, and never the one that is not the truth. Where there is a Redis nothing is
+    /// stored yet: the next reader loads. An error of the commit invalidates and stores nothing.
     ///
     /// ```
     /// use larder::Larder;
