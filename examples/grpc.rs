@@ -1,7 +1,10 @@
 //! A tonic service behind larder, which calls itself: `cargo run --example grpc --features grpc`.
 #![allow(clippy::print_stdout, reason = "a program that talks to its terminal")]
+#[path = "proto/mod.rs"]
+mod proto;
+
 use larder::{GrpcCacheLayer, Larder};
-use shop::{Product, products_client::ProductsClient, products_server as server};
+use proto::shop::{Product, products_client::ProductsClient, products_server as server};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic::{Request, Response, Status};
 
@@ -43,15 +46,3 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     Ok(())
 }
-
-#[path = "proto/shop.rs"]
-#[allow(
-    clippy::all,
-    clippy::pedantic,
-    clippy::allow_attributes_without_reason,
-    unreachable_pub,
-    rust_2018_idioms,
-    reason = "written by a program"
-)]
-#[rustfmt::skip]
-mod shop;

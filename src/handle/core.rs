@@ -382,6 +382,10 @@ impl Host for Core {
     fn relay(&self) -> Option<&Arc<Relay>> {
         self.relay.as_ref()
     }
+
+    fn remember(&self, purge: &Purge) {
+        self.invalidated(purge);
+    }
 }
 
 /// Keeps the caller's span around work that goes on without it.

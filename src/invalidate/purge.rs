@@ -27,6 +27,12 @@ pub(crate) enum Source {
     /// An administrator.
     #[cfg(feature = "admin")]
     Admin,
+    /// Another program, by the channel.
+    #[cfg(feature = "redis")]
+    Program,
+    /// Another node, with the source that it named.
+    #[cfg(feature = "redis")]
+    Node(Option<Box<str>>),
 }
 
 impl fmt::Display for Source {
@@ -36,6 +42,12 @@ impl fmt::Display for Source {
             Self::Request(method, path) => write!(f, "{method} {path}"),
             #[cfg(feature = "admin")]
             Self::Admin => f.write_str("an administrator"),
+            #[cfg(feature = "redis")]
+            Self::Program => f.write_str("another program"),
+            #[cfg(feature = "redis")]
+            Self::Node(Some(source)) => write!(f, "{source} on another node"),
+            #[cfg(feature = "redis")]
+            Self::Node(None) => f.write_str("another node"),
         }
     }
 }

@@ -256,7 +256,7 @@ impl Telling {
                     let ago = self.now.since(recent.at).as_secs();
                     format!("{target} {word} by {} {ago} s ago", recent.source)
                 }
-                None => format!("{target} {word}, by another node or too long ago to say by whom"),
+                None => format!("{target} {word}, too long ago to say by whom"),
             };
             self.say("fence", told);
             self.told.causes.push(Invalidated { target, soft, by });

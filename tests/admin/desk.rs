@@ -14,7 +14,7 @@ use axum::{
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt;
 use larder::{
-    CacheLayer, Invalidate, Larder, Policy, Routes, TestClock,
+    CacheLayer, Invalidate, Larder, LarderBuilder, Policy, Routes, TestClock,
     admin::{Admin, Auth},
     mins, secs,
 };
@@ -32,12 +32,13 @@ pub(crate) struct Desk {
 
 impl Desk {
     pub(crate) async fn new() -> Self {
+        Self::of(Larder::builder()).await
+    }
+
+    /// The same as one node of several that share what the builder names.
+    pub(crate) async fn of(builder: LarderBuilder) -> Self {
         let clock = TestClock::new();
-        let larder = Larder::builder()
-            .clock(clock.clone())
-            .build()
-            .await
-            .unwrap();
+        let larder = builder.clock(clock.clone()).build().await.unwrap();
         let policy = Policy::ttl(mins(5)).stale_while_revalidate(secs(60));
         let routes = Routes::new()
             .get("/items/{id}", policy.clone().tags(["item:{id}", "items"]))

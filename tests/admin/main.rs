@@ -13,6 +13,7 @@ mod changing;
 mod desk;
 mod door;
 mod looking;
+mod nodes;
 mod page;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]

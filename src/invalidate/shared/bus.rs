@@ -10,11 +10,16 @@ use redis::{PushInfo, PushKind, Value};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Host,
-    message::{Heard, Outside, heard},
+    Host, Relay,
+    message::{Heard, Outside, Told, heard},
     upgraded,
 };
-use crate::{invalidate::Purge, observe::Event, policy::Target, store::redis::Mailbox};
+use crate::{
+    invalidate::{Purge, Source},
+    observe::Event,
+    policy::Target,
+    store::redis::Mailbox,
+};
 
 /// How many messages that came together are acted on in one go.
 const MOST_TOGETHER: usize = 256;
@@ -34,7 +39,7 @@ pub(super) async fn listen<H: Host>(mut mailbox: Mailbox, host: Weak<H>) {
         let mut outside = Vec::new();
         for message in together.iter().filter_map(payload) {
             match heard(message) {
-                Heard::Own => {}
+                Heard::Node(told) => note(&*host, &relay, &told),
                 Heard::Outside(message) => outside.push(message),
                 Heard::Garbage => host.counters().note(Event::Misheard),
             }
@@ -55,7 +60,15 @@ pub(super) async fn listen<H: Host>(mut mailbox: Mailbox, host: Weak<H>) {
         if !purge.is_empty() {
             relay.invalidate(host.fence(), &purge).await;
             host.counters().note(Event::Invalidated);
+            host.remember(&purge);
         }
+    }
+}
+
+/// Remembers what another node has invalidated, under its name: the log has numbers alone.
+fn note(host: &impl Host, relay: &Relay, told: &Told) {
+    if told.node != relay.node {
+        host.remember(&told.purge);
     }
 }
 
@@ -68,7 +81,8 @@ fn payload(push: &PushInfo) -> Option<&[u8]> {
 }
 
 fn merged(messages: impl Iterator<Item = Outside>) -> Purge {
-    messages.fold(Purge::default(), |mut all, message| {
+    let none = Purge::default().by(Source::Program);
+    messages.fold(none, |mut all, message| {
         all.hard.extend(message.purge.hard);
         all.soft.extend(message.purge.soft);
         all

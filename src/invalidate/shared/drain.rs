@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{Relay, orders, outbox::Batch, pause::Pause};
+use super::{Relay, message::Teller, orders, outbox::Batch, pause::Pause};
 #[cfg(larder_sabotage)]
 use crate::sabotage::{Fault, is_planted};
 use crate::store::redis::registry::{MOST_TARGETS, Unstamped};
@@ -54,11 +54,13 @@ impl Relay {
         let deadline = Instant::now() + ROUND;
         let soft = by_moment(batch);
         let soft: Vec<_> = soft.iter().map(|(at, targets)| (*at, targets)).collect();
-        match self
-            .registry
-            .stamp(&orders(&batch.hard, &soft), budget)
-            .await
-        {
+        // Many sources may be in one batch, and none is kept.
+        let teller = Teller {
+            node: &self.node,
+            source: None,
+        };
+        let orders = orders(&batch.hard, &soft, teller);
+        match self.registry.stamp(&orders, budget).await {
             Ok(place) => self.reaches(place, deadline).await,
             Err(Unstamped::Full) if self.registry.destroy(budget).await => {
                 // Whatever the mirror begins with from here on, it is a registry begun after that.

@@ -8,13 +8,17 @@
 //! Besides `tags` and `urls` there are `prefixes`, `routes` and `hosts`, each a list of literal
 //! texts: nothing in them is a pattern. With `"soft": true` what is hit goes stale instead of void.
 //! Nodes hear each message at the same time; the one that claims the `id` first acts on it, so an id
-//! is used once. larder's own messages have a `seq`, and are not acted on again.
+//! is used once. larder's own messages have a `seq`, and are not acted on again: the log has told
+//! them. They also say which `node` they are from and, if it is known, `by` what.
 
 use std::fmt::Write;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::{invalidate::Purge, policy::Target};
+use crate::{
+    invalidate::{Purge, Source},
+    policy::Target,
+};
 
 /// The longest message that is read, in bytes. The project's own choice: some thousand targets.
 const LONGEST: usize = 256 << 10;
@@ -24,6 +28,9 @@ const MOST_TARGETS: usize = 1000;
 
 /// The longest id that is read, in bytes.
 const LONGEST_ID: usize = 256;
+
+/// The longest source that is told, in characters.
+const LONGEST_SOURCE: usize = 256;
 
 /// The lists of a message, and how what is in them is read.
 const LISTS: [(&str, fn(&str) -> Target); 5] = [
@@ -41,11 +48,25 @@ pub(crate) struct Outside {
     pub(crate) purge: Purge,
 }
 
+/// What a node says that it has invalidated.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Told {
+    /// What the node calls itself.
+    pub(crate) node: String,
+    pub(crate) purge: Purge,
+}
+
+/// Who tells the others of an invalidation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Teller<'a> {
+    pub(crate) node: &'a str,
+    pub(crate) source: Option<&'a Source>,
+}
+
 /// What a message turned out to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// One of larder's own, which the log has told already.
-    Own,
+    Node(Told),
     Outside(Outside),
     /// Nothing that can be read.
     Garbage,
@@ -59,16 +80,28 @@ pub(crate) fn heard(bytes: &[u8]) -> Heard {
     let Ok(Value::Object(message)) = serde_json::from_slice(bytes) else {
         return Heard::Garbage;
     };
-    if message.contains_key("seq") {
-        return Heard::Own;
-    }
-    let id = message
-        .get("id")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if id.is_empty() || id.len() > LONGEST_ID {
+    let Some(purge) = purge(&message) else {
         return Heard::Garbage;
+    };
+    let text = |name| message.get(name).and_then(Value::as_str);
+    if message.contains_key("seq") {
+        let node = text("node").unwrap_or_default().to_owned();
+        let source = Source::Node(text("by").map(Box::from));
+        let purge = purge.by(source);
+        return Heard::Node(Told { node, purge });
     }
+    match text("id").unwrap_or_default() {
+        "" => Heard::Garbage,
+        id if id.len() > LONGEST_ID => Heard::Garbage,
+        id => Heard::Outside(Outside {
+            id: id.to_owned(),
+            purge: purge.by(Source::Program),
+        }),
+    }
+}
+
+/// Returns what a message invalidates, if it can be read to the letter.
+fn purge(message: &Map<String, Value>) -> Option<Purge> {
     let mut targets = Vec::new();
     for (name, read) in LISTS {
         match message.get(name) {
@@ -76,25 +109,20 @@ pub(crate) fn heard(bytes: &[u8]) -> Heard {
             Some(Value::Array(texts)) => {
                 let texts = texts.iter().take(MOST_TARGETS + 1);
                 let read: Option<Vec<_>> = texts.map(|text| text.as_str().map(read)).collect();
-                let Some(read) = read else {
-                    return Heard::Garbage;
-                };
-                targets.extend(read);
+                targets.extend(read?);
             }
-            Some(_) => return Heard::Garbage,
+            Some(_) => return None,
         }
     }
     if message.get("all") == Some(&Value::Bool(true)) || targets.len() > MOST_TARGETS {
         targets = vec![Target::Everything];
     }
-    let purge = match message.get("soft") {
-        _ if targets.is_empty() => return Heard::Garbage,
-        Some(Value::Bool(true)) => Purge::soft(targets),
-        None | Some(Value::Bool(false)) => Purge::hard(targets),
-        Some(_) => return Heard::Garbage,
-    };
-    let id = id.to_owned();
-    Heard::Outside(Outside { id, purge })
+    match message.get("soft") {
+        _ if targets.is_empty() => None,
+        Some(Value::Bool(true)) => Some(Purge::soft(targets)),
+        None | Some(Value::Bool(false)) => Some(Purge::hard(targets)),
+        Some(_) => None,
+    }
 }
 
 fn prefix(text: &str) -> Target {
@@ -108,8 +136,8 @@ fn prefix(text: &str) -> Target {
     }
 }
 
-/// Returns what of an own message comes after its number: all targets, and the end.
-pub(crate) fn told(targets: &[Target], is_soft: bool) -> String {
+/// Returns what of an own message comes after its number: all targets, who tells, and the end.
+pub(crate) fn told(targets: &[Target], is_soft: bool, teller: Teller<'_>) -> String {
     let mut text = String::new();
     if targets.contains(&Target::Everything) {
         text.push_str(r#","all":true"#);
@@ -127,6 +155,11 @@ pub(crate) fn told(targets: &[Target], is_soft: bool) -> String {
     }
     if is_soft {
         text.push_str(r#","soft":true"#);
+    }
+    let _ = write!(text, r#","node":"{}""#, teller.node);
+    if let Some(source) = teller.source {
+        let source = source.to_string().chars().take(LONGEST_SOURCE).collect();
+        let _ = write!(text, r#","by":{}"#, Value::String(source));
     }
     text.push('}');
     text
@@ -167,9 +200,17 @@ fn named(name: &str, target: &Target) -> Option<String> {
 mod tests {
     use super::*;
 
+    const TELLER: Teller<'_> = Teller {
+        node: "one",
+        source: Some(&Source::Call),
+    };
+
     fn outside(text: &str) -> Purge {
         match heard(text.as_bytes()) {
-            Heard::Outside(outside) => outside.purge,
+            Heard::Outside(outside) => {
+                assert_eq!(outside.purge.source, Source::Program, "{text}");
+                outside.purge.by(Source::Call)
+            }
             other => panic!("{text}: {other:?}"),
         }
     }
@@ -241,19 +282,23 @@ mod tests {
             Target::host("c.test"),
         ];
         for soft in [false, true] {
-            let rest = told(&targets, soft);
+            let rest = told(&targets, soft, TELLER);
             let purge = if soft {
                 Purge::soft(targets.clone())
             } else {
                 Purge::hard(targets.clone())
             };
             assert_eq!(outside(&format!(r#"{{"id":"1"{rest}"#)), purge);
+            let told = Told {
+                node: "one".into(),
+                purge: purge.by(Source::Node(Some("the application".into()))),
+            };
             assert_eq!(
                 heard(format!(r#"{{"id":"1","seq":7{rest}"#).as_bytes()),
-                Heard::Own
+                Heard::Node(told)
             );
         }
-        let all = told(&[Target::Everything], false);
+        let all = told(&[Target::Everything], false, TELLER);
         assert_eq!(
             outside(&format!(r#"{{"id":"1"{all}"#)),
             Purge::hard([Target::Everything])

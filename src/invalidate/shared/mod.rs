@@ -47,6 +47,7 @@ pub(crate) mod outbox;
 mod pause;
 
 use std::{
+    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Weak,
         atomic::{AtomicU64, Ordering},
@@ -59,7 +60,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::outbox::Outbox;
+use self::{message::Teller, outbox::Outbox};
 use super::{Ack, Purge, Trust, ids};
 #[cfg(larder_sabotage)]
 use crate::sabotage::{Fault, is_planted};
@@ -82,12 +83,16 @@ pub(crate) trait Host: Send + Sync + 'static {
     fn fence(&self) -> &Fence;
     fn counters(&self) -> &Counters;
     fn relay(&self) -> Option<&Arc<Relay>>;
+    /// Remembers what was invalidated, for those who ask why something is gone.
+    fn remember(&self, purge: &Purge);
 }
 
 /// Carries invalidations between this process and the others.
 #[derive(Debug)]
 pub(crate) struct Relay {
     registry: Registry,
+    /// What this process calls itself before the others; nobody else is called so.
+    node: String,
     clock: Arc<dyn Clock>,
     is_strict: bool,
     /// When the last complete round was sent, in milliseconds; zero if none holds.
@@ -119,6 +124,7 @@ impl Relay {
     pub(crate) fn new(connections: Connections, clock: Arc<dyn Clock>, is_strict: bool) -> Self {
         Self {
             registry: Registry::new(connections),
+            node: format!("{:016x}", RandomState::new().hash_one(0_u8)),
             clock,
             is_strict,
             synced_at: AtomicU64::new(0),
@@ -207,7 +213,7 @@ impl Relay {
         let begun = Instant::now();
         let budget = self.registry.connections().settings().background_budget;
         let deadline = begun + budget;
-        let orders = orders(&purge.hard, &[(self.clock.now(), &purge.soft)]);
+        let orders = self.orders_of(purge);
         let stamped = self.registry.stamp(&orders, budget).await;
         let is_global = match stamped {
             #[cfg(larder_sabotage)]
@@ -249,7 +255,7 @@ impl Relay {
             purge,
             is_armed: true,
         };
-        let orders = orders(&purge.hard, &[(self.clock.now(), &purge.soft)]);
+        let orders = self.orders_of(purge);
         let stamped = self.registry.stamp_replicated(&orders, replicas, within);
         let Ok((place, have)) = stamped.await else {
             return unfinished.invalidate_here();
@@ -262,6 +268,14 @@ impl Relay {
         } else {
             unfinished.invalidate_here()
         }
+    }
+
+    fn orders_of<'a>(&self, purge: &'a Purge) -> Vec<Order<'a>> {
+        let teller = Teller {
+            node: &self.node,
+            source: Some(&purge.source),
+        };
+        orders(&purge.hard, &[(self.clock.now(), &purge.soft)], teller)
     }
 
     /// Invalidates in this process at once, and leaves the others to the drain.
@@ -350,7 +364,11 @@ impl Drop for Unfinished<'_> {
 }
 
 /// Returns what has to be stamped, in pieces that a script can take.
-fn orders<'a>(hard: &'a [Target], soft: &[(Timestamp, &'a Vec<Target>)]) -> Vec<Order<'a>> {
+fn orders<'a>(
+    hard: &'a [Target],
+    soft: &[(Timestamp, &'a Vec<Target>)],
+    teller: Teller<'_>,
+) -> Vec<Order<'a>> {
     let soft = soft
         .iter()
         .map(|(at, targets)| (Some(*at), targets.as_slice()));
@@ -360,7 +378,7 @@ fn orders<'a>(hard: &'a [Target], soft: &[(Timestamp, &'a Vec<Target>)]) -> Vec<
         pieces.map(move |targets| Order {
             targets,
             soft,
-            message: message::told(targets, soft.is_some()),
+            message: message::told(targets, soft.is_some(), teller),
         })
     });
     pieces.collect()
