@@ -367,8 +367,10 @@ async fn what_is_invalidated_here_is_told_to_any_program() {
         .await;
     let message = client.read().unwrap().list().pop().unwrap().text();
     assert!(message.contains(r#""seq":"#), "{message}");
+    let targets = r#","tags":["a"],"urls":["/x?y=1"],"node":""#;
+    assert!(message.contains(targets), "{message}");
     assert!(
-        message.ends_with(r#","tags":["a"],"urls":["/x?y=1"]}"#),
+        message.ends_with(r#"","by":"the application"}"#),
         "{message}"
     );
 }
