@@ -53,6 +53,11 @@ fn run(subject: &str, question: &str, length: usize, rounds: usize) {
             fill(&mut service, PATH);
             count(rounds, service);
         }
+        ("larder", "around") => {
+            let mut service = layer().around(router(page));
+            fill(&mut service, PATH);
+            count(rounds, service);
+        }
         ("larder", "pass") => count(rounds, CacheLayer::new(&larder()).layer(page)),
         ("larder", _) => {
             let mut service = cached(page);

@@ -131,6 +131,8 @@ pub use self::{
 
 #[cfg(feature = "redis")]
 pub use self::handle::Redis;
+#[cfg(feature = "axum")]
+pub use self::service::{CachedRouter, RouterFuture};
 #[cfg(feature = "data")]
 pub use self::{
     data::{Encoding, LoadError, Loading, LookUp, Typed, Vacancy, Warmed, Written},

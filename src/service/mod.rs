@@ -22,6 +22,8 @@
 //! | What does a mutating request invalidate, and when? | `mutation`, `pending` |
 
 mod answer;
+#[cfg(feature = "axum")]
+mod around;
 mod arrive;
 mod cache;
 #[cfg(feature = "admin")]
@@ -50,6 +52,8 @@ mod taught;
 mod turn;
 mod watch;
 
+#[cfg(feature = "axum")]
+pub use self::around::{CachedRouter, RouterFuture};
 pub use self::{
     cache::{BodyError, Cache, CacheBody, CacheLayer, ResponseFuture},
     swr::SwrLayer,

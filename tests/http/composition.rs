@@ -3,6 +3,7 @@
 use std::{
     cell::Cell,
     convert::Infallible,
+    future::IntoFuture,
     pin::Pin,
     sync::{
         Arc,
@@ -22,7 +23,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use larder::{CacheLayer, Larder, Policy, RouteTable, Routes, mins};
+use larder::{CacheLayer, Invalidate, Larder, Policy, RouteTable, Routes, mins};
 use tokio::{net::TcpListener, time::timeout};
 use tower::{Layer, Service, ServiceBuilder, ServiceExt};
 use tower_http::{
@@ -456,4 +457,45 @@ async fn it_serves_over_a_bare_hyper_server_and_caches_before_a_client() {
         assert_eq!(bytes, "by run 1");
         settle().await;
     }
+}
+
+#[tokio::test]
+async fn around_a_finished_router_over_a_socket() {
+    let larder = larder().await;
+    let routes = Routes::new()
+        .get("/shop/items/{id}", Policy::ttl(mins(1)).tag("item:{id}"))
+        .on("PUT /shop/items/{id}", Invalidate::tags(["item:{id}"]))
+        .build()
+        .unwrap();
+    let items = Router::new().route("/items/{id}", get(counted()).put(|| async {}));
+    let router = Router::new().nest("/shop", items);
+    let app = CacheLayer::new(&larder).routes(routes).around(router);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let host = listener.local_addr().unwrap().to_string();
+    let serving = axum::serve(
+        listener,
+        axum::ServiceExt::<Request<Body>>::into_make_service(app),
+    );
+    let serving = tokio::spawn(serving.into_future());
+    let client = Client::builder(TokioExecutor::new()).build_http();
+    let ask = async |method: &str, path: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("http://{host}{path}"))
+            .body(Body::empty())
+            .unwrap();
+        let response: Response<_> = client.request(request).await.unwrap();
+        let status = response.status();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    };
+    let found = |text: &str| (StatusCode::OK, text.to_owned());
+    assert_eq!(ask("GET", "/shop/items/1").await, found("by run 1"));
+    assert_eq!(ask("GET", "/shop/items/1").await, found("by run 1"));
+    assert_eq!(ask("GET", "/shop/items/2").await, found("by run 2"));
+    assert_eq!(ask("PUT", "/shop/items/1").await, found(""));
+    assert_eq!(ask("GET", "/shop/items/1").await, found("by run 3"));
+    assert_eq!(ask("GET", "/shop/items/2").await, found("by run 2"));
+    assert_eq!(ask("GET", "/nothing").await.0, StatusCode::NOT_FOUND);
+    serving.abort();
 }
