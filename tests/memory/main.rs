@@ -109,6 +109,39 @@ fn a_million_distinct_keys_take_what_was_allowed() {
     );
 }
 
+/// A response of four fields, which its handler made for it alone.
+fn small() -> Page {
+    let mut response = Response::new(Full::from(vec![b'x'; 1024]));
+    for (name, value) in [
+        ("cache-control", "max-age=300"),
+        ("content-type", "application/json"),
+        ("etag", "\"1767225600\""),
+        ("last-modified", "Thu, 01 Jan 2026 00:00:00 GMT"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        response.headers_mut().insert(name, value);
+    }
+    response
+}
+
+#[test]
+fn beside_its_body_a_response_takes_less_than_sixteen_hundred_bytes() {
+    let count = i64::try_from(BOUND / 4096).unwrap();
+    let [empty, full] = [0, count].map(|count| {
+        let (bytes, _larder) = kept(async {
+            let larder = larder().await;
+            let asked = |number| Request::get(format!("/items/{number}"));
+            let policy = Policy::ttl(mins(5)).tag("item:{page}").compress(false);
+            ask(&larder, policy, count.unsigned_abs(), |_| small(), asked).await;
+            assert_eq!(larder.statistics().entries, count.unsigned_abs());
+            larder
+        });
+        bytes
+    });
+    let each = (full - empty) / count;
+    assert!(each < 1024 + 1600, "{each} bytes");
+}
+
 #[test]
 fn a_flood_of_pages_that_are_not_there_takes_no_more_than_was_allowed() {
     let absent = |_: Request<_>| {
