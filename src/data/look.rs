@@ -15,7 +15,6 @@ use crate::{
     entry::{Entry, Position, compress::unpack},
     fence::Verdict,
     handle::{Asked, Gathering},
-    invalidate::Trust,
     key::{Key, KeyBuffer, write_value},
     observe::Event,
     store::{Found, Wanted},
@@ -159,19 +158,27 @@ where
 
     /// Finds what is stored of the value in the first tier, and notes that it was asked for.
     pub(super) fn stored(&self, id: &str, asked: Asked) -> Stored {
-        let found = SCRATCH.with_borrow_mut(|Scratch { key, variants }| {
-            write_value(&self.core.namespace, &self.entity, id, key);
-            self.core
-                .store
-                .find(key.as_bytes(), &HeaderMap::new(), variants)
-        });
-        let Found::Hit(entry) = found else {
+        let Some(entry) = self.kept_here(id) else {
             // What is made of the absence of a value is void when the value comes.
             Gathering::note(&self.own_tags(id), Timestamp::NEVER);
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
         self.standing(entry, asked)
+    }
+
+    /// Returns what the first tier has of a value, void or not.
+    fn kept_here(&self, id: &str) -> Option<Arc<Entry>> {
+        let found = SCRATCH.with_borrow_mut(|Scratch { key, variants }| {
+            write_value(&self.core.namespace, &self.entity, id, key);
+            self.core
+                .store
+                .find(key.as_bytes(), &HeaderMap::new(), variants)
+        });
+        match found {
+            Found::Hit(entry) => Some(entry),
+            _ => None,
+        }
     }
 
     /// Asks the second tier for a value. `local` is the local position of the fence from before.
@@ -275,18 +282,11 @@ where
         }
     }
 
-    /// Returns the version of the row of what is stored of a value and not void.
+    /// Returns the version of the row of what this process has of a value. What is void tells it as
+    /// well as what is not.
     pub(super) fn stored_version(&self, id: &str) -> Option<u64> {
-        let known_here = Asked {
-            trust: Trust::Known,
-            at: self.core.clock.now(),
-        };
-        match self.stored(id, known_here) {
-            Stored::Fresh { entry, .. } | Stored::Stale(entry) | Stored::Spare(entry) => {
-                version(&unpack(&entry.body, self.core.max_body).ok()?)
-            }
-            Stored::Nothing => None,
-        }
+        let entry = self.kept_here(id)?;
+        version(&unpack(&entry.body, self.core.max_body).ok()?)
     }
 
     /// Returns the value of an entry, decoded at most once; none if it can not be read.

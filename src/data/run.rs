@@ -128,7 +128,7 @@ where
         }))
     }
 
-    fn life(&self, made: &Made<T>, began: Timestamp, storable: bool) -> Life {
+    pub(super) fn life(&self, made: &Made<T>, began: Timestamp, storable: bool) -> Life {
         let settings = &self.settings;
         let ttl = match (&made.value, made.said.ttl) {
             (_, Some(ttl)) => Some(ttl.min(super::settings::MOST)),
@@ -163,8 +163,20 @@ where
         }
     }
 
-    /// Packs a value that is large, off the async threads if that takes long, and stores it.
-    pub(super) async fn put_packed(&self, entry: Arc<Entry>) {
+    /// Stores what a writer wrote, and returns when other nodes can find it, or when that has taken
+    /// as long as it may. Tells whether it is stored.
+    pub(super) async fn put_through(&self, entry: Arc<Entry>) -> bool {
+        Gathering::note(&*entry.tags, entry.life.received);
+        let stored = self.put_packed(entry).await;
+        if stored && let Some(second) = &self.core.second {
+            second.flush_in_time().await;
+        }
+        stored
+    }
+
+    /// Packs a value that is large, off the async threads if that takes long, and stores it. Tells
+    /// whether it is stored.
+    pub(super) async fn put_packed(&self, entry: Arc<Entry>) -> bool {
         let wish = if cfg!(feature = "lz4") {
             Coding::Lz4
         } else {
@@ -181,22 +193,28 @@ where
             head: Arc::clone(&entry.head),
             body,
             trailers: None,
-        }));
+        }))
     }
 
-    /// Stores an entry unless it is void already, too long, or not to be stored at all.
-    pub(super) fn put(&self, entry: &Arc<Entry>) {
+    /// Stores an entry unless it is void already, too long, or not to be stored at all. Tells whether
+    /// one of the tiers has taken it.
+    pub(super) fn put(&self, entry: &Arc<Entry>) -> bool {
         let core = &self.core;
         if entry.life.gone_at <= core.clock.now() || entry.body.length > core.max_body {
             core.counters.note(Event::Declined);
-        } else if !core.is_fenced(&entry.seal) {
-            if core.store.insert(&entry.key, Arc::clone(entry)) {
-                core.counters.note(Event::Stored);
-            }
-            if let Some(second) = &core.second {
-                second.put(&entry.key, entry, nowhere());
-            }
+            return false;
         }
+        if core.is_fenced(&entry.seal) {
+            return false;
+        }
+        let is_kept = core.store.insert(&entry.key, Arc::clone(entry));
+        if is_kept {
+            core.counters.note(Event::Stored);
+        }
+        if let Some(second) = &core.second {
+            second.put(&entry.key, entry, nowhere());
+        }
+        is_kept || core.second.is_some()
     }
 }
 

@@ -11,8 +11,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{Typed, run::Made};
 use crate::{
     Larder,
-    entry::Seal,
-    handle::{Core, Gathering},
+    handle::{Before, Core},
     invalidate::{Ack, Purge},
     policy::Target,
 };
@@ -67,7 +66,8 @@ impl Larder {
     ) -> Result<Written<O>, E> {
         let doubt = Doubt::about(self.core(), Purge::hard(targets));
         let output = commit.await;
-        let ack = doubt.settle().await;
+        let ack = self.core().invalidate(&doubt.purge).await;
+        doubt.settled();
         output.map(|output| Written {
             output,
             ack,
@@ -83,9 +83,9 @@ where
     /// Makes a change of the truth, and stores the new value in the place of the old one.
     ///
     /// The old value, and what was made of it, are void when the future is ready. The new one is
-    /// stored only if nobody has invalidated it since this write began; of two writes that cross, at
-    /// most one is stored, and never the one that is not the truth. Where there is a Redis nothing is
-    /// stored yet: the next reader loads. An error of the commit invalidates and stores nothing.
+    /// stored only if nobody has invalidated it since this write began, on any node; of two writes
+    /// that cross, at most one is stored, and never the one that is not the truth. With Redis every
+    /// node finds it there. An error of the commit invalidates and stores nothing.
     ///
     /// ```
     /// use larder::Larder;
@@ -121,9 +121,10 @@ where
     /// Does what [`write_through`](Self::write_through) does for a row that has a version which
     /// grows with every write of it.
     ///
-    /// The new value is stored only if, besides, what is stored is not of a later version: a write
-    /// that comes late to the cache does not take the place of one that was read from the truth
-    /// meanwhile.
+    /// The new value is stored only if, besides, its version is later than any that was written so
+    /// before: a write that comes late to the cache does not take the place of a later one. How late
+    /// it may be is the lifetime of what the later one wrote; without Redis, also the time until that
+    /// has to leave the memory.
     ///
     /// # Errors
     ///
@@ -145,41 +146,39 @@ where
         version: Option<u64>,
         commit: impl Future<Output = Result<O, E>>,
     ) -> Result<Written<O>, E> {
-        let [one, _] = self.own_tags(id);
-        let purge = Purge::hard([Target::Tag(one)]);
-        // Before the commit: whoever stamps from here on may have written after it.
-        let before = Seal::new(self.core.position(), self.own_targets(id));
-        let doubt = Doubt::about(&self.core, purge);
-        let output = commit.await?;
-        let is_latest = version.is_none_or(|version| {
-            let stored = self.stored_version(id);
-            stored.is_none_or(|stored| stored < version)
-        });
-        // What another node invalidates meanwhile is not seen here: the next reader loads.
-        let position = if is_latest && self.core.second.is_none() {
-            self.core.invalidate_if_current(&before, &doubt.purge.hard)
-        } else {
-            None
-        };
-        let Some(position) = position else {
-            let ack = doubt.settle().await;
-            return Ok(Written {
-                output,
-                ack,
-                stored: false,
-            });
-        };
-        let ack = doubt.settled(Ack::Global);
+        let [one, all] = self.own_tags(id).map(Target::Tag);
+        let doubt = Doubt::about(&self.core, Purge::hard([one.clone()]));
         let made = Made {
             version,
             ..Made::of(Some(Arc::new(value)))
         };
-        let mut stored = false;
-        if let Some(entry) = self.entry(id, &made, position, self.core.clock.now()) {
-            Gathering::note(&*entry.tags, entry.life.received);
-            stored = entry.life.gone_at > self.core.clock.now();
-            self.put_packed(entry).await;
-        }
+        // Before the commit: whoever stamps from here on may have written after it.
+        let position = self.core.position();
+        let output = commit.await?;
+        let began = self.core.clock.now();
+        // Alone, what is stored tells the versions: one such write at a time looks and stores.
+        let turn = match version.filter(|_| self.core.second.is_none()) {
+            Some(_) => Some(self.core.values.rows.lock().await),
+            None => None,
+        };
+        let (ack, position) = if turn.is_none() || self.stored_version(id) < version {
+            let kept_for = self.life(&made, began, true).gone_at.since(began);
+            let before = Before {
+                position,
+                targets: &[one, all, Target::Everything],
+                key: &self.key(id),
+                version: version.map(|version| (version, kept_for)),
+            };
+            self.core.invalidate_after(&doubt.purge, &before).await
+        } else {
+            (self.core.invalidate(&doubt.purge).await, None)
+        };
+        doubt.settled();
+        let entry = position.and_then(|position| self.entry(id, &made, position, began));
+        let stored = match entry {
+            Some(entry) => self.put_through(entry).await,
+            None => false,
+        };
         Ok(Written {
             output,
             ack,
@@ -204,16 +203,9 @@ impl Doubt {
         }
     }
 
-    /// Invalidates: the write has ended, well or not.
-    async fn settle(self) -> Ack {
-        let ack = self.core.invalidate(&self.purge).await;
-        self.settled(ack)
-    }
-
     /// Ends it, since all is invalidated.
-    fn settled(mut self, ack: Ack) -> Ack {
+    fn settled(mut self) {
         self.open = false;
-        ack
     }
 }
 

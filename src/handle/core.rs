@@ -15,8 +15,6 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 #[cfg(feature = "redis")]
 use crate::invalidate::{Host, Relay};
-#[cfg(feature = "data")]
-use crate::policy::Target;
 #[cfg(larder_sabotage)]
 use crate::sabotage::{Fault, is_planted};
 use crate::{
@@ -134,7 +132,7 @@ impl Core {
         Ack::Global
     }
 
-    fn note_invalidated(&self, purge: &Purge) {
+    pub(super) fn note_invalidated(&self, purge: &Purge) {
         self.counters.note(Event::Invalidated);
         self.invalidated(purge);
     }
@@ -148,25 +146,6 @@ impl Core {
         if !purge.hard.is_empty() {
             self.fence.stamp_local(&ids(&purge.hard), Mode::Hard);
         }
-    }
-
-    /// Invalidates `targets` unless what is sealed with `seal` has been invalidated already; returns
-    /// the position right after it. Nobody invalidates in between.
-    #[cfg(feature = "data")]
-    pub(crate) fn invalidate_if_current(
-        &self,
-        seal: &Seal,
-        targets: &[Target],
-    ) -> Option<Position> {
-        #[cfg(feature = "redis")]
-        if self.relay.is_some() {
-            // Another node may have invalidated them in this moment, and stored its own value: that
-            // nobody did can be found out here for this process alone.
-            return None;
-        }
-        let position = self.fence.stamp_local_if_current(seal, &ids(targets))?;
-        self.counters.note(Event::Invalidated);
-        Some(position)
     }
 
     pub(crate) fn position(&self) -> Position {

@@ -29,7 +29,7 @@ pub use self::redis::Redis;
 pub(crate) use self::{
     core::Asked,
     gather::{Gathered, Gathering},
-    values::{Load, Values},
+    values::{Before, Load, Values},
 };
 pub(crate) use self::{
     core::{Core, Draft},

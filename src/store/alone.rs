@@ -90,6 +90,15 @@ impl SecondTier {
         match *self {}
     }
 
+    #[cfg(feature = "data")]
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn flush_in_time(&self) {
+        match *self {}
+    }
+
     #[cfg(feature = "admin")]
     pub(crate) fn last_error(&self) -> Option<Arc<str>> {
         match *self {}

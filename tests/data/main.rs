@@ -5,14 +5,19 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    reason = "a test may panic"
+    clippy::disallowed_methods,
+    reason = "a test may panic, and measures time"
 )]
 
 mod bulk;
 mod crossing;
+mod nodes;
 mod pages;
 mod reading;
 mod staleness;
+#[path = "../support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "each suite uses its part")]
+mod support;
 mod writing;
 
 use larder::{Larder, TestClock};

@@ -71,7 +71,7 @@ use crate::{
     policy::Target,
     store::redis::{
         Connections,
-        registry::{MOST_TARGETS, Order, Place, Registry, Unstamped},
+        registry::{MOST_TARGETS, Order, Place, Registry, Seen, Unstamped},
     },
 };
 
@@ -204,6 +204,18 @@ impl Relay {
     /// Invalidates for all, or if that can not be done in time, here for now. Whoever drops it
     /// before it is ready has invalidated here.
     pub(crate) async fn invalidate(&self, fence: &Fence, purge: &Purge) -> Ack {
+        self.invalidate_after(fence, purge, None).await.0
+    }
+
+    /// Invalidates as [`invalidate`](Self::invalidate) does. Returns besides at which place, if that
+    /// is known to all and what a writer had seen was still the last word before it: what he has
+    /// written is the truth as of that place.
+    pub(crate) async fn invalidate_after(
+        &self,
+        fence: &Fence,
+        purge: &Purge,
+        seen: Option<&Seen<'_>>,
+    ) -> (Ack, Option<Place>) {
         let unfinished = Unfinished {
             relay: self,
             fence,
@@ -214,16 +226,16 @@ impl Relay {
         let budget = self.registry.connections().settings().background_budget;
         let deadline = begun + budget;
         let orders = self.orders_of(purge);
-        let stamped = self.registry.stamp(&orders, budget).await;
+        let stamped = self.registry.stamp_after(&orders, seen, budget).await;
         let is_global = match stamped {
             #[cfg(larder_sabotage)]
             Ok(_) if is_planted(Fault::EarlyAck) => true,
-            Ok(place) => self.reaches(place, deadline).await,
+            Ok(stamped) => self.reaches(stamped.place, deadline).await,
             Err(Unstamped::Full) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 let is_destroyed = self.registry.destroy(left).await;
                 let ack = unfinished.invalidate_here();
-                return if is_destroyed { Ack::Global } else { ack };
+                return (if is_destroyed { Ack::Global } else { ack }, None);
             }
             Err(Unstamped::Unknown) => false,
         };
@@ -235,9 +247,10 @@ impl Relay {
             self.lags.record(took);
             let lag = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.lag.store(lag, Ordering::Relaxed);
-            Ack::Global
+            let latest = stamped.ok().filter(|stamped| stamped.is_latest);
+            (Ack::Global, latest.map(|stamped| stamped.place))
         } else {
-            unfinished.invalidate_here()
+            (unfinished.invalidate_here(), None)
         }
     }
 

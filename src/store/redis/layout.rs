@@ -3,12 +3,13 @@
 //! | key | what |
 //! | --- | --- |
 //! | `larder:{ns}:seq`, `:tags`, `:buckets`, `:soft`, `:log` | the registry of invalidations |
+//! | `larder:{ns}:row:<40 hex digits>` | the version of the row that a value was written of |
 //! | `larder:{ns}:invalidate` | the channel on which other programs invalidate |
 //! | `larder:ns:e:<40 hex digits>` | one response, or what the responses of a URL vary on |
 //! | `larder:ns:l:<40 hex digits>` | the lock of a handler run |
 //! | `larder:ns:s:{service}:entity:id:field` | one structure; those of a service are in one slot |
 //!
-//! The braces of the first two are part of the name: they keep the registry of a namespace together
+//! The braces of the first three are part of the name: they keep the registry of a namespace together
 //! in one slot of a cluster, and so are the structures of a service. The others are spread over all
 //! slots. A namespace has no braces, and no text of a user is part of a name, but for that of
 //! structures, whose parts have been checked: the digits are SHA-256 of the version of the format and
@@ -58,28 +59,41 @@ impl Layout {
         self.digested('l', key)
     }
 
+    /// Returns where the version of the row is kept whose value has the full key `key`: beside the
+    /// registry, since one script looks at both.
+    pub(crate) fn row(&self, key: &[u8]) -> String {
+        let mut name = self.shared("row:");
+        push_digits(&mut name, key);
+        name
+    }
+
     fn digested(&self, kind: char, key: &[u8]) -> String {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        let digest = Sha256::new()
-            .chain_update([codec::VERSION])
-            .chain_update(key)
-            .finalize();
         let mut name = String::with_capacity(self.namespace.len() + 2 * DIGEST + 10);
         name.push_str("larder:");
         name.push_str(&self.namespace);
         name.push(':');
         name.push(kind);
         name.push(':');
-        for byte in digest.iter().take(DIGEST) {
-            for half in [byte >> 4, byte & 15] {
-                name.extend(
-                    DIGITS
-                        .get(usize::from(half))
-                        .map(|digit| char::from(*digit)),
-                );
-            }
-        }
+        push_digits(&mut name, key);
         name
+    }
+}
+
+/// Appends the digits that stand for a full key.
+fn push_digits(name: &mut String, key: &[u8]) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digest = Sha256::new()
+        .chain_update([codec::VERSION])
+        .chain_update(key)
+        .finalize();
+    for byte in digest.iter().take(DIGEST) {
+        for half in [byte >> 4, byte & 15] {
+            name.extend(
+                DIGITS
+                    .get(usize::from(half))
+                    .map(|digit| char::from(*digit)),
+            );
+        }
     }
 }
 

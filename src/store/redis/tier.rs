@@ -5,6 +5,8 @@ use std::sync::{Arc, Weak};
 use http::{HeaderMap, HeaderName};
 use redis::{Pipeline, Value};
 use tokio::time::Instant;
+#[cfg(feature = "data")]
+use tokio::time::timeout;
 
 use super::{
     breaker::State,
@@ -169,6 +171,14 @@ impl SecondTier {
     /// Waits until what was put before is written, or given up.
     pub(crate) async fn flush(&self) {
         self.inner.queue.flush().await;
+    }
+
+    /// As [`flush`](Self::flush), no longer than work in the background may take.
+    #[cfg(feature = "data")]
+    pub(crate) async fn flush_in_time(&self) {
+        let budget = self.inner.connections.settings().background_budget;
+        // What is late is written all the same, or was given up.
+        let _ = timeout(budget, self.flush()).await;
     }
 
     pub(crate) fn health(&self) -> Health {

@@ -40,6 +40,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    key::Key,
     policy::{Target, bucket},
 };
 
@@ -74,6 +75,34 @@ pub(crate) struct Order<'a> {
     pub(crate) soft: Option<Timestamp>,
     /// What others are told: the inside of a JSON object, beginning with a comma.
     pub(crate) message: String,
+}
+
+/// What a writer had seen before he made his change, to be compared when it is stamped.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen<'a> {
+    /// What this node had applied.
+    pub(crate) place: Place,
+    /// What his value would be void by.
+    pub(crate) targets: &'a [Target],
+    pub(crate) row: Option<RowVersion>,
+}
+
+/// The version of a row that a writer has written.
+#[derive(Clone, Debug)]
+pub(crate) struct RowVersion {
+    /// The full key of its value.
+    pub(crate) key: Key,
+    pub(crate) version: u64,
+    /// How long it is remembered.
+    pub(crate) kept_for: Duration,
+}
+
+/// What a stamp brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamped {
+    pub(crate) place: Place,
+    /// Whether nothing of what the writer had seen was stamped before, and his version is the newest.
+    pub(crate) is_latest: bool,
 }
 
 /// Why a stamp was not made, as far as one can tell.
@@ -126,15 +155,30 @@ impl Registry {
         orders: &[Order<'_>],
         budget: Duration,
     ) -> Result<Place, Unstamped> {
-        let arguments = arguments(orders, &self.channel());
+        let stamped = self.stamp_after(orders, None, budget).await;
+        stamped.map(|stamped| stamped.place)
+    }
+
+    /// Makes stamps as [`stamp`](Self::stamp) does, and says in the same step whether what a writer
+    /// had seen still was the last word before them.
+    pub(crate) async fn stamp_after(
+        &self,
+        orders: &[Order<'_>],
+        seen: Option<&Seen<'_>>,
+        budget: Duration,
+    ) -> Result<Stamped, Unstamped> {
+        let arguments = arguments(orders, seen, &self.channel());
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
+        let row = seen.and_then(|seen| seen.row.as_ref());
+        let row = row.map(|row| self.connections.layout().row(&row.key));
+        let keys: Vec<&str> = self.keys.each().into_iter().chain(row.as_deref()).collect();
         let stamped = self
             .connections
-            .script(&self.stamp, &self.keys.each(), &arguments, budget)
+            .script(&self.stamp, &keys, &arguments, budget)
             .await;
         match stamped {
             Ok(Value::ServerError(error)) if error.code() == "OOM" => Err(Unstamped::Full),
-            Ok(answer) => reply::place(&answer).ok_or(Unstamped::Unknown),
+            Ok(answer) => reply::stamped(&answer).ok_or(Unstamped::Unknown),
             Err(_) => Err(Unstamped::Unknown),
         }
     }
@@ -196,7 +240,7 @@ impl Registry {
         // What waits would hold up everybody else on a shared connection.
         let dedicated = self.connections.dedicated().await.map_err(unknown)?;
         let (mut link, _) = dedicated.into_parts();
-        let arguments = arguments(orders, &self.channel());
+        let arguments = arguments(orders, None, &self.channel());
         let arguments: Vec<&[u8]> = arguments.iter().map(Vec::as_slice).collect();
         let mut pipeline = Pipeline::with_capacity(2);
         pipeline.add_command(self.stamp.in_full(&self.keys.each(), &arguments));
@@ -264,13 +308,25 @@ async fn asked(link: &mut Link, command: &Cmd) -> RedisResult<Value> {
 }
 
 /// Returns the arguments of the stamping script.
-fn arguments(orders: &[Order<'_>], channel: &str) -> Vec<Vec<u8>> {
+fn arguments(orders: &[Order<'_>], seen: Option<&Seen<'_>>, channel: &str) -> Vec<Vec<u8>> {
+    let asked = seen.map_or(0, |seen| seen.targets.len());
     let mut arguments: Vec<Vec<u8>> = vec![
         new_epoch().to_string().into(),
         MOST_NAMES.into(),
         MOST_LOGGED.into(),
         channel.into(),
+        asked.to_string().into(),
     ];
+    if let Some(seen) = seen.filter(|_| asked > 0) {
+        arguments.push(seen.place.epoch.to_string().into());
+        arguments.push(seen.place.number.to_string().into());
+        arguments.extend(seen.targets.iter().map(|target| member(target).into()));
+    }
+    if let Some(row) = seen.and_then(|seen| seen.row.as_ref()) {
+        // Lua knows no whole number as large as this, so the digits are compared.
+        arguments.push(format!("{:020}", row.version).into());
+        arguments.push(row.kept_for.as_millis().max(1).to_string().into());
+    }
     for order in orders {
         let moment = order.soft.map(|at| at.as_millis().to_string());
         arguments.push(moment.unwrap_or_default().into());

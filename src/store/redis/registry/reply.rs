@@ -2,7 +2,7 @@
 
 use redis::Value;
 
-use super::Place;
+use super::{Place, Stamped};
 use crate::policy::TargetId;
 
 /// Returns the text of a bulk or simple string, or of a number.
@@ -47,6 +47,15 @@ pub(super) fn place(value: &Value) -> Option<Place> {
     Some(Place {
         epoch: number(epoch)?,
         number: number(found)?,
+    })
+}
+
+/// Returns what the stamping script answers.
+pub(super) fn stamped(value: &Value) -> Option<Stamped> {
+    let is_latest = matches!(list(value)?, [_, _, Value::Int(1)]);
+    Some(Stamped {
+        place: place(value)?,
+        is_latest,
     })
 }
 

@@ -1,8 +1,43 @@
--- ARGV from 2: how many names and log entries are kept, the channel; then for each stamp: its
--- moment if it is soft (else empty), the rest of the message to others, the count of names, the
--- names. A name begins with the four digits of its bucket. Returns epoch and last number.
+-- ARGV from 2: how many names and log entries are kept, the channel; the count of names that a writer
+-- asks about, then, if there are any, epoch and number of what he had seen, and the names; if there is a
+-- sixth key, the version of a row and for how many milliseconds it is kept under that key; then for each
+-- stamp: its moment if it is soft (else empty), the rest of the message to others, the count of names,
+-- the names. A name begins with the four digits of its bucket. Returns epoch, last number, and
+-- whether the writer's value is the latest there is: 1 if so.
 local most_names, most_entries, channel = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 local epoch, number = ensure()
+local at = 6
+
+-- Returns whether no stamp of the names that are asked about is later than what was seen.
+local function is_unstamped(asked)
+  if asked == 0 then
+    return true
+  end
+  local current, seen = ARGV[at] == epoch, tonumber(ARGV[at + 1])
+  for place = at + 2, at + 1 + asked do
+    local name = ARGV[place]
+    local last = redis.call('ZSCORE', tags, name)
+      or redis.call('HGET', buckets, string.sub(name, 1, 4)) or 0
+    current = current and tonumber(last) <= seen
+  end
+  at = at + 2 + asked
+  return current
+end
+
+-- Returns whether the version, of twenty digits, is later than any before, and keeps it if it is.
+local function is_newest(row)
+  if not row then
+    return true
+  end
+  -- A key of another type is as good as none.
+  local version, kept_for, held = ARGV[at], ARGV[at + 1], redis.pcall('GET', row)
+  at = at + 2
+  if type(held) == 'string' and held >= version then
+    return false
+  end
+  redis.call('SET', row, version, 'PX', kept_for)
+  return true
+end
 
 -- What a soft stamp leaves of those before: all but the last in one, on the strict side.
 local function add_soft(name, moment)
@@ -57,11 +92,12 @@ local function fold()
   end
 end
 
-local at = 5
+-- Both are asked whatever the first one says, since they read one after another.
+local unstamped, newest = is_unstamped(tonumber(ARGV[5])), is_newest(KEYS[6])
 while at <= #ARGV do
   local count = tonumber(ARGV[at + 2])
   stamp(ARGV[at], ARGV[at + 1], at + 3, at + 2 + count)
   at = at + 3 + count
 end
 fold()
-return { epoch, number }
+return { epoch, number, (unstamped and newest) and 1 or 0 }

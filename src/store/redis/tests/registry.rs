@@ -4,7 +4,7 @@ use super::{super::registry::*, connected, server::Server};
 use crate::{
     clock::Timestamp,
     fence::Mode,
-    policy::{Target, TargetId},
+    policy::{Target, TargetId, bucket},
 };
 use std::time::Duration;
 
@@ -89,6 +89,39 @@ async fn stamps_are_numbered_without_gaps_and_logged_in_order() {
         .await
         .unwrap();
     assert_eq!((quiet.logged, quiet.place), (vec![], Some(last)));
+}
+
+#[tokio::test]
+async fn a_writer_is_told_whether_what_it_had_seen_was_the_last_word() {
+    let server = Server::start();
+    let registry = registry(&server);
+    let begun = stamp(&registry, &["a", "other"]).await;
+    let targets = tags(&["a"]);
+    let ask = async |place: Place| {
+        let (targets, row) = (&*targets, None);
+        let seen = Seen {
+            place,
+            targets,
+            row,
+        };
+        let orders = [order(targets, None)];
+        let stamped = registry.stamp_after(&orders, Some(&seen), PATIENT).await;
+        stamped.unwrap()
+    };
+    let one = ask(begun).await;
+    assert!(one.is_latest);
+    assert!(!ask(begun).await.is_latest, "its own stamp was in between");
+    let epoch = begun.epoch ^ 1;
+    let last = stamp(&registry, &["other"]).await;
+    assert!(!ask(Place { epoch, ..last }).await.is_latest);
+    // A name that has left the table is known by its bucket.
+    let last = ask(last).await.place;
+    let name = targets[0].name();
+    let member = format!("{:04x}{name}", bucket(&name));
+    assert_eq!(server.ask(&["ZREM", "larder:{test}:tags", &member]), "1");
+    let later = (last.number + 1).to_string();
+    server.ask(&["HSET", "larder:{test}:buckets", &member[..4], &later]);
+    assert!(!ask(last).await.is_latest);
 }
 
 #[tokio::test]
