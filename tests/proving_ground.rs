@@ -14,7 +14,7 @@ mod support;
 use std::{
     env, fs,
     io::Read,
-    process,
+    path::Path,
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,7 @@ use flate2::read::GzDecoder;
 
 use self::support::{
     ask::ctl,
+    folder::Folder,
     message::{Answer, Request},
     process::Ground,
     script::is_alphabet,
@@ -255,8 +256,8 @@ fn items_have_versions_that_are_read_before_the_wait() {
 
 #[test]
 fn two_processes_share_one_truth() {
-    let name = format!("shared-{}.sqlite", process::id());
-    let path = env::temp_dir().join(name);
+    let folder = Folder::new("shared");
+    let path = folder.path().join("truth.sqlite");
     let database = path.to_str().unwrap();
     let servers = [0, 1].map(|_| Ground::start(&[("DATABASE", database)]));
     let [one, two] = servers.each_ref().map(|server| Wire::One(server.address()));
@@ -265,9 +266,27 @@ fn two_processes_share_one_truth() {
     let node = |wire| get(wire, "/items/a").field("x-node").unwrap();
     assert_eq!(node(&one), servers[0].pid().to_string());
     assert_ne!(node(&one), node(&two));
-    for ending in ["", "-wal", "-shm"] {
-        drop(fs::remove_file(format!("{database}{ending}")));
-    }
+}
+
+#[test]
+fn a_server_that_is_killed_leaves_nothing_behind() {
+    let ground = Ground::start(&[]);
+    let folder = ground.folder().to_owned();
+    let is_database = |entry: &fs::DirEntry| entry.file_name().to_string_lossy().contains("sqlite");
+    let databases = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap();
+        entries.map(Result::unwrap).filter(is_database).count()
+    };
+    assert!(databases(&folder) > 0, "its truth is elsewhere");
+    let name = format!("larder-ground-{}-", ground.pid());
+    drop(ground);
+    assert!(!folder.exists());
+    let elsewhere = fs::read_dir(env::temp_dir()).unwrap();
+    let left = elsewhere.flatten().map(|entry| entry.file_name());
+    let left: Vec<_> = left
+        .filter(|left| left.to_string_lossy().starts_with(&name))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]

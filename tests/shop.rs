@@ -14,12 +14,10 @@
 mod support;
 
 use std::{
-    env, fs,
+    env,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -27,6 +25,7 @@ use std::{
 use serde_json::{Value, json};
 
 use self::support::{
+    folder::Folder,
     http1::Connection,
     message::{Answer, Request},
     redis::Redis,
@@ -35,26 +34,6 @@ use self::support::{
 /// How long what happens behind the answers may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The files that the nodes of one shop share, gone at the end.
-struct Files(PathBuf);
-
-impl Files {
-    fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("shop-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Files {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
 /// A node of the shop, ended with its handle.
 struct Node {
     child: Child,
@@ -62,7 +41,7 @@ struct Node {
 }
 
 impl Node {
-    fn start(files: &Files, redis: Option<&Redis>) -> Self {
+    fn start(files: &Folder, redis: Option<&Redis>) -> Self {
         let tests = env::current_exe().unwrap();
         let program = tests
             .parent()
@@ -74,8 +53,8 @@ impl Node {
         command
             .env_clear()
             .env("LISTEN", "127.0.0.1:0")
-            .env("DATABASE", files.0.join("shop.sqlite"))
-            .env("QUEUE", files.0.join("queue.redb"))
+            .env("DATABASE", files.path().join("shop.sqlite"))
+            .env("QUEUE", files.path().join("queue.redb"))
             .env("ADMIN_TOKEN", "token")
             .stdout(Stdio::piped());
         if let Some(redis) = redis {
@@ -206,7 +185,7 @@ fn every_pattern(one: &Node, other: &Node) {
 
 #[test]
 fn one_node_uses_every_pattern_and_ends_in_order() {
-    let files = Files::new();
+    let files = Folder::new("shop");
     let node = Node::start(&files, None);
     every_pattern(&node, &node);
     node.terminate();
@@ -217,7 +196,7 @@ fn one_node_uses_every_pattern_and_ends_in_order() {
 
 #[test]
 fn two_nodes_on_one_redis_are_one_shop() {
-    let (files, redis) = (Files::new(), Redis::start());
+    let (files, redis) = (Folder::new("shop"), Redis::start());
     let (one, other) = (
         Node::start(&files, Some(&redis)),
         Node::start(&files, Some(&redis)),

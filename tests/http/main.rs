@@ -13,6 +13,8 @@ mod attributes;
 mod basics;
 mod composition;
 mod failures;
+#[path = "../support/folder.rs"]
+mod folder;
 mod forms;
 mod inline;
 mod layers;

@@ -1,7 +1,7 @@
 //! Warming a layered service.
 
 use std::{
-    env, fs,
+    fs,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,7 +13,10 @@ use axum::body::Body;
 use http::{Request, Response, StatusCode};
 use larder::{WarmList, WarmProgress, mins};
 
-use crate::app::{App, Gate, settle};
+use crate::{
+    app::{App, Gate, settle},
+    folder::Folder,
+};
 
 fn answer(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::from("a page"));
@@ -174,7 +177,8 @@ async fn it_ends_in_the_time_that_it_was_given() {
 
 #[tokio::test]
 async fn the_hottest_pages_of_a_run_are_warmed_in_the_next() {
-    let file = env::temp_dir().join(format!("larder-hottest-{}.txt", std::process::id()));
+    let folder = Folder::new("hottest");
+    let file = folder.path().join("hottest.txt");
     let app = pages().await;
     for page in 0..10 {
         for _ in 0..=page {
@@ -202,5 +206,4 @@ async fn the_hottest_pages_of_a_run_are_warmed_in_the_next() {
     assert_eq!(report.warmed, 3);
     settle().await;
     assert!(next.get("/9").await.told().contains("hit"));
-    fs::remove_file(&file).unwrap();
 }

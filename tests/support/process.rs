@@ -7,8 +7,9 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::atomic::{AtomicU32, Ordering},
 };
+
+use super::folder::Folder;
 
 /// How to build what a suite starts.
 const FIX: &str = "run `cargo build --example proving_ground` with the same flags first";
@@ -18,7 +19,8 @@ const FIX: &str = "run `cargo build --example proving_ground` with the same flag
 pub(crate) struct Ground {
     child: Child,
     address: SocketAddr,
-    log: PathBuf,
+    /// Where its log is, and what it takes for the folder of temporary files.
+    folder: Folder,
 }
 
 impl Ground {
@@ -29,9 +31,10 @@ impl Ground {
 
     /// Starts another build of the server than the one beside the tests.
     pub(crate) fn start_program(program: &Path, variables: &[(&str, &str)]) -> Self {
-        let log = fresh_log();
+        let folder = Folder::new("ground");
+        let log = folder.path().join("log");
         let errors = File::create(&log).unwrap();
-        let mut command = command(program, variables);
+        let mut command = command(program, &folder, variables);
         let mut child = command
             .stdout(Stdio::piped())
             .stderr(errors)
@@ -49,13 +52,14 @@ impl Ground {
         Self {
             child,
             address,
-            log,
+            folder,
         }
     }
 
     /// Runs a server that is expected to refuse its environment; returns its exit and its words.
     pub(crate) fn refuse(variables: &[(&str, &str)]) -> (ExitStatus, String) {
-        let output = command(&binary(), variables).output().unwrap();
+        let folder = Folder::new("ground");
+        let output = command(&binary(), &folder, variables).output().unwrap();
         (
             output.status,
             String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -66,13 +70,18 @@ impl Ground {
         self.address
     }
 
+    /// Returns where it puts its temporary files, which are gone when it is.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Returns what the server wrote to its standard error so far.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
     }
 
     /// Returns the resident memory of the server in bytes.
@@ -96,24 +105,18 @@ impl Drop for Ground {
         // Fails when the process has ended before, which is as well.
         drop(self.child.kill());
         drop(self.child.wait());
-        drop(fs::remove_file(&self.log));
     }
 }
 
-fn command(program: &Path, variables: &[(&str, &str)]) -> Command {
+fn command(program: &Path, folder: &Folder, variables: &[(&str, &str)]) -> Command {
     let mut command = Command::new(program);
     command
         .env_clear()
         .env("LISTEN", "127.0.0.1:0")
+        // A server that is killed leaves its database behind.
+        .env("TMPDIR", folder.path())
         .envs(variables.iter().copied());
     command
-}
-
-fn fresh_log() -> PathBuf {
-    static STARTED: AtomicU32 = AtomicU32::new(0);
-    let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let name = format!("ground-{}-{number}.log", std::process::id());
-    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
 }
 
 /// Returns the example's binary; one that is missing or older than its sources is refused, since

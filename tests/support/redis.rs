@@ -1,4 +1,4 @@
-//! A real redis-server of a test's own: on a free loopback port, in a directory of its own, with
+//! A real redis-server of a test's own: on a free loopback port, in a folder of its own, with
 //! no persistence unless asked for, and ended when its handle goes.
 //!
 //! The program is `redis-server` from the path, or what `LARDER_REDIS_SERVER` names (a Valkey, an
@@ -10,12 +10,15 @@ use std::{
     net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicU16, AtomicU32, Ordering},
+    sync::atomic::{AtomicU16, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
-use super::resp::{Client, Reply};
+use super::{
+    folder::Folder,
+    resp::{Client, Reply},
+};
 
 /// How long a server may take until it answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -26,7 +29,7 @@ pub(crate) struct Redis {
     /// None while it is down.
     child: Option<Child>,
     port: u16,
-    directory: PathBuf,
+    folder: Folder,
     settings: Vec<(String, String)>,
     password: Option<String>,
 }
@@ -66,7 +69,7 @@ impl Redis {
         Self {
             child: None,
             port: free_port(),
-            directory: fresh_directory(),
+            folder: Folder::new("redis"),
             password: password.map(|(_, value)| value.clone()),
             settings,
         }
@@ -83,7 +86,7 @@ impl Redis {
 
     /// Returns the directory that goes with the server.
     pub(crate) fn directory(&self) -> &Path {
-        &self.directory
+        self.folder.path()
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
@@ -195,7 +198,7 @@ impl Redis {
 
     /// Returns what the server wrote into its log.
     pub(crate) fn log(&self) -> String {
-        fs::read_to_string(self.directory.join("log")).unwrap_or_default()
+        fs::read_to_string(self.directory().join("log")).unwrap_or_default()
     }
 
     fn try_begin(&mut self) -> io::Result<()> {
@@ -239,7 +242,7 @@ impl Redis {
             .stderr(Stdio::null())
             .args(["--port", &self.port.to_string()])
             .args(["--bind", "127.0.0.1"])
-            .args(["--dir", &self.directory.to_string_lossy()])
+            .args(["--dir", &self.directory().to_string_lossy()])
             .args(["--logfile", "log"])
             .args(["--save", ""]);
         for (name, value) in &self.settings {
@@ -250,12 +253,12 @@ impl Redis {
     }
 
     fn snapshot_file(&self) -> PathBuf {
-        self.directory.join("dump.rdb")
+        self.directory().join("dump.rdb")
     }
 
     fn remove_data(&self) {
         drop(fs::remove_file(self.snapshot_file()));
-        drop(fs::remove_dir_all(self.directory.join("appendonlydir")));
+        drop(fs::remove_dir_all(self.directory().join("appendonlydir")));
     }
 }
 
@@ -266,7 +269,6 @@ impl Drop for Redis {
             drop(child.kill());
             drop(child.wait());
         }
-        drop(fs::remove_dir_all(&self.directory));
     }
 }
 
@@ -303,7 +305,8 @@ pub(crate) fn free_port() -> u16 {
     panic!("no port is free between {FIRST} and {}", FIRST + COUNT);
 }
 
-fn program() -> String {
+/// Returns the server that these tests start.
+pub(crate) fn program() -> String {
     env::var("LARDER_REDIS_SERVER").unwrap_or_else(|_| "redis-server".to_owned())
 }
 
@@ -319,13 +322,4 @@ fn reply_text(reply: &Reply) -> String {
         Reply::Text(bytes) => String::from_utf8_lossy(bytes).into_owned(),
         _ => String::new(),
     }
-}
-
-fn fresh_directory() -> PathBuf {
-    static STARTED: AtomicU32 = AtomicU32::new(0);
-    let number = STARTED.fetch_add(1, Ordering::Relaxed);
-    let name = format!("redis-{}-{number}", process::id());
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-    fs::create_dir_all(&directory).unwrap();
-    directory
 }
