@@ -3,6 +3,10 @@
 //! - [`fence`]: what one node invalidates is void on the others.
 //! - [`harness`]: the server and the proxy of these tests do what they say.
 //! - [`away`]: Redis is down, frozen, busy, slow, closed or a replica.
+//! - [`ways`]: the same over TLS and by a socket in the file system.
+//! - [`sentinel`]: sentinels name the primary, and name another one.
+//! - [`cluster`]: slots move, nodes of a cluster change places or are gone.
+//! - [`pool`]: the application's own pool makes the connections.
 //! - [`data`]: what it holds is cut, wrong, old, evicted or gone, or there is no room for it.
 //! - [`channel`]: what nodes tell each other is lost, late, doubled, foreign or too much.
 //! - [`flight`]: one node of all runs a handler, and its holder dies, hangs or is late.
@@ -24,13 +28,21 @@
 mod away;
 mod channel;
 mod clocks;
+#[cfg(feature = "redis-cluster")]
+mod cluster;
 mod data;
 mod fence;
 mod flight;
 mod harness;
 mod hostile;
 mod node;
+mod pair;
+mod pool;
 mod scene;
+#[cfg(feature = "redis-sentinel")]
+mod sentinel;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
+#[cfg(feature = "redis-tls")]
+mod ways;

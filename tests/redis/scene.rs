@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    net::SocketAddr,
     thread,
     time::{Duration, Instant},
 };
@@ -30,6 +31,15 @@ pub(crate) struct Scene {
     /// Numbers keys that nobody has asked for yet.
     fresh: Cell<u32>,
     variables: Vec<(String, String)>,
+    way: Way,
+}
+
+/// How nodes reach their Redis.
+pub(crate) struct Way {
+    /// What the proxies stand before.
+    pub(crate) server: SocketAddr,
+    /// The URL that a node is given, from the address of its proxy.
+    pub(crate) url: Box<dyn Fn(SocketAddr) -> String>,
 }
 
 /// One proving ground and its way to Redis.
@@ -58,6 +68,15 @@ impl Scene {
 
     /// Starts nodes on a Redis that may be down.
     pub(crate) fn on(redis: Redis, count: usize, variables: &[(&str, &str)]) -> Self {
+        let way = Way {
+            server: redis.address(),
+            url: Box::new(url),
+        };
+        Self::by(way, redis, count, variables)
+    }
+
+    /// The same, by another way than an address.
+    pub(crate) fn by(way: Way, redis: Redis, count: usize, variables: &[(&str, &str)]) -> Self {
         let variables = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
@@ -66,6 +85,7 @@ impl Scene {
             redis,
             fresh: Cell::new(0),
             variables: variables.collect(),
+            way,
         };
         for number in 0..count {
             let node = scene.node(number);
@@ -76,8 +96,8 @@ impl Scene {
 
     /// Starts another node: all keep their truth in the same file.
     pub(crate) fn node(&self, number: usize) -> Node {
-        let proxy = Proxy::before(self.redis.address());
-        let redis = url(proxy.address());
+        let proxy = Proxy::before(self.way.server);
+        let redis = (self.way.url)(proxy.address());
         let truth = self.redis.directory().join("truth");
         let truth = truth.to_string_lossy();
         let mut variables = vec![("DATABASE", &*truth), ("REDIS_URL", &redis)];

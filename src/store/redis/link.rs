@@ -13,6 +13,18 @@ pub(crate) enum Link {
     Cluster(redis::cluster_async::ClusterConnection),
 }
 
+impl Link {
+    /// Returns whether another server may answer than the one that was greeted: a connection to a
+    /// cluster finds the next one by itself when the slots have another owner.
+    pub(super) fn may_change_servers(&self) -> bool {
+        match self {
+            Self::Single(_) => false,
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => true,
+        }
+    }
+}
+
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {

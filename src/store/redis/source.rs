@@ -50,8 +50,9 @@ pub(super) enum Source {
     Pool(bb8::Pool<RedisConnectionManager>),
     #[cfg(feature = "redis-cluster")]
     Cluster(Vec<ConnectionInfo>),
+    /// One for each sentinel, so that all can be asked at once.
     #[cfg(feature = "redis-sentinel")]
-    Sentinel(Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>),
+    Sentinel(Vec<Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>>),
 }
 
 impl std::fmt::Debug for Source {
@@ -110,9 +111,9 @@ impl Source {
             }
             #[cfg(feature = "redis-sentinel")]
             Self::Sentinel(sentinels) => {
+                let client = primary(sentinels).await?;
                 let config = config(pushes);
-                let mut sentinels = sentinels.lock().await;
-                let connection = sentinels.get_async_connection_with_config(&config);
+                let connection = client.get_multiplexed_async_connection_with_config(&config);
                 connection.await.map(Link::Single)
             }
         }
@@ -201,20 +202,15 @@ fn sentinel(url: &str) -> Result<Source, Error> {
                        `redis-sentinel://host:port,host:port/service`";
         return Err(Error::new(ErrorKind::Configuration, message));
     }
-    let client = || {
-        let addresses = hosts.iter().map(|host| {
-            Ok(format!("redis://{host}")
-                .into_connection_info()?
-                .addr()
-                .clone())
-        });
-        let addresses: RedisResult<Vec<_>> = addresses.collect();
-        // The primary is reached with what the address says of user and database.
-        let data = format!("redis://{user}primary/{database}").into_connection_info()?;
+    // The primary is reached with what the address says of user and database.
+    let data = || format!("redis://{user}primary/{database}").into_connection_info();
+    let client = |host: &str| {
+        let address = format!("redis://{host}").into_connection_info()?;
+        let (data, addresses) = (data()?, [address.addr().clone()]);
         let data = data.redis_settings();
         let tcp = || TcpSettings::default().set_nodelay(true);
         let mut builder =
-            SentinelClientBuilder::new(addresses?, service, SentinelServerType::Master)?
+            SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
                 .set_client_to_redis_db(data.db())
                 .set_client_to_redis_protocol(ProtocolVersion::RESP3)
                 .set_client_to_redis_tcp_settings(tcp())
@@ -227,8 +223,36 @@ fn sentinel(url: &str) -> Result<Source, Error> {
         }
         builder.build()
     };
-    let client = client().map_err(|error| unusable(&error))?;
-    Ok(Source::Sentinel(Arc::new(tokio::sync::Mutex::new(client))))
+    let clients = hosts.iter().map(|host| client(host));
+    let clients = clients.map(|client| client.map(|own| Arc::new(tokio::sync::Mutex::new(own))));
+    let clients: RedisResult<Vec<_>> = clients.collect();
+    clients
+        .map(Source::Sentinel)
+        .map_err(|error| unusable(&error))
+}
+
+/// Returns the way to the primary as the first sentinel tells it that answers: one that hangs keeps
+/// nobody from the others.
+#[cfg(feature = "redis-sentinel")]
+async fn primary(
+    sentinels: &[Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>],
+) -> RedisResult<Client> {
+    let mut asked = tokio::task::JoinSet::new();
+    for sentinel in sentinels {
+        let sentinel = Arc::clone(sentinel);
+        asked.spawn(async move { sentinel.lock().await.async_get_client().await });
+    }
+    let mut refused = None;
+    while let Some(told) = asked.join_next().await {
+        match told {
+            Ok(Ok(client)) => return Ok(client),
+            Ok(Err(error)) => refused = Some(error),
+            // It has panicked, or the runtime is ending.
+            Err(_) => {}
+        }
+    }
+    let nobody = || RedisError::from((redis::ErrorKind::Io, "no sentinel has answered"));
+    Err(refused.unwrap_or_else(nobody))
 }
 
 #[cfg(not(feature = "redis-sentinel"))]

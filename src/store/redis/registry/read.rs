@@ -13,6 +13,9 @@ const MOST_AT_ONCE: usize = 1000;
 /// How many steps of a scan are taken at a time.
 const SCAN_STEP: usize = 2000;
 
+/// Returns the run of the server that answers.
+const RUN: &str = "return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')";
+
 /// Reads the registry, on a connection that nobody else uses.
 #[derive(Debug)]
 pub(crate) struct Reader {
@@ -79,8 +82,11 @@ impl Reader {
             .arg(seq)
             .arg(&["epoch", "number", "run"]);
         pipeline.cmd("ROLE");
+        if self.link.may_change_servers() {
+            pipeline.cmd("EVAL").arg(RUN).arg(1).arg(seq);
+        }
         let answers = self.run(&pipeline).await?;
-        let [log, place, role] = &*answers else {
+        let [log, place, role, answering @ ..] = &*answers else {
             return Err(unreadable());
         };
         let logged = logged(log)?;
@@ -88,7 +94,9 @@ impl Reader {
             is_whole: (1..MOST_AT_ONCE).contains(&logged.len()),
             logged,
             place: reply::place(good(place)?),
-            is_sound: self.is_own_run(place) && is_primary(role),
+            is_sound: self.is_own_run(place)
+                && is_primary(role)
+                && answering.iter().all(|run| self.is_own(run)),
         })
     }
 
@@ -174,7 +182,11 @@ impl Reader {
 
     fn is_own_run(&self, answer: &Value) -> bool {
         let run = reply::list(answer).and_then(|parts| parts.get(2));
-        run.and_then(reply::text).is_some_and(|run| run == self.run)
+        run.is_some_and(|run| self.is_own(run))
+    }
+
+    fn is_own(&self, run: &Value) -> bool {
+        reply::text(run).is_some_and(|run| run == self.run)
     }
 }
 
