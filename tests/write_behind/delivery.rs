@@ -1,4 +1,4 @@
-//! Delivery to a sink in the same process.
+//! Delivery to a sink in the same process, from a file and from Redis.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use std::{
 };
 
 use larder::{
-    ErrorKind, Larder, Target, secs,
-    write_behind::{Sink, SinkError, Write, WriteBehind},
+    ErrorKind, Larder, Target, mins, secs,
+    write_behind::{Sink, SinkError, Write, WriteBehind, WriteBehindBuilder},
 };
 use tokio::time::sleep;
 
-use super::place::Directory;
+use super::place::Place;
 
 /// Long enough for anything that is waited for here.
 const LONG: Duration = Duration::from_secs(30);
@@ -74,85 +74,107 @@ struct Scene {
     larder: Larder,
     sink: Kept,
     queue: WriteBehind<u64>,
-    _directory: Directory,
+    place: Place,
 }
 
-async fn scene() -> Scene {
-    let larder = Larder::builder().build().await.unwrap();
-    let (sink, directory) = (Kept::default(), Directory::new());
-    sink.poison.store(u64::MAX, Ordering::SeqCst);
-    let queue = larder
-        .write_behind("views")
-        .file(directory.file("queue.redb"))
-        .capacity(NonZeroU64::new(50).unwrap())
+impl Scene {
+    async fn start(place: Place) -> Self {
+        let larder = place.larder().await;
+        let sink = Kept::default();
+        sink.poison.store(u64::MAX, Ordering::SeqCst);
+        let queue = settings(&place, &larder).start(sink.clone()).await.unwrap();
+        Self {
+            larder,
+            sink,
+            queue,
+            place,
+        }
+    }
+}
+
+fn settings(place: &Place, larder: &Larder) -> WriteBehindBuilder<u64> {
+    // In Redis each of the four lanes has its part.
+    let capacity = if place.is_redis() { 200 } else { 50 };
+    place
+        .queue(larder, "views")
+        .capacity(NonZeroU64::new(capacity).unwrap())
         .batch(NonZeroUsize::new(10).unwrap())
         .invalidates(|write: &Write<u64>| vec![Target::tag(&format!("product:{}", write.key))])
-        .start(sink.clone())
-        .await
-        .unwrap();
-    Scene {
-        larder,
-        sink,
-        queue,
-        _directory: directory,
+}
+
+/// Plays the scene with a queue in a file, and then in Redis.
+async fn in_both_places(play: impl AsyncFn(Scene)) {
+    for place in [Place::file(), Place::redis()] {
+        play(Scene::start(place).await).await;
     }
 }
 
 #[tokio::test]
 async fn writes_of_one_key_reach_the_sink_in_order_and_in_batches() {
-    let scene = scene().await;
-    scene.sink.is_down.store(true, Ordering::SeqCst);
-    for value in 0..20 {
-        scene.queue.add("7", &value).await.unwrap();
-        scene.queue.add("8", &(100 + value)).await.unwrap();
-    }
-    assert_eq!(scene.queue.pending("7").await.unwrap(), Some(19));
-    scene.sink.is_down.store(false, Ordering::SeqCst);
-    assert!(scene.queue.drain(LONG).await.unwrap());
-    assert_eq!(scene.sink.of("7"), (0..20).collect::<Vec<_>>());
-    assert_eq!(scene.sink.of("8"), (100..120).collect::<Vec<_>>());
-    assert_eq!(scene.queue.pending("7").await.unwrap(), None);
+    in_both_places(async |scene| {
+        scene.sink.is_down.store(true, Ordering::SeqCst);
+        for value in 0..20 {
+            scene.queue.add("7", &value).await.unwrap();
+            scene.queue.add("8", &(100 + value)).await.unwrap();
+        }
+        assert_eq!(scene.queue.pending("7").await.unwrap(), Some(19));
+        scene.sink.is_down.store(false, Ordering::SeqCst);
+        assert!(scene.queue.drain(LONG).await.unwrap());
+        assert_eq!(scene.sink.of("7"), (0..20).collect::<Vec<_>>());
+        assert_eq!(scene.sink.of("8"), (100..120).collect::<Vec<_>>());
+        assert_eq!(scene.queue.pending("7").await.unwrap(), None);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_sink_that_is_down_loses_nothing_and_buries_nothing() {
-    let scene = scene().await;
-    scene.sink.is_down.store(true, Ordering::SeqCst);
-    for value in 0..10 {
-        scene.queue.add(&value.to_string(), &value).await.unwrap();
-    }
-    // Many more attempts than would bury a write that is to blame itself.
-    while scene.sink.ids.lock().unwrap().values().min() < Some(&6) {
-        sleep(Duration::from_millis(10)).await;
-    }
-    assert!(scene.queue.buried(1).await.unwrap().is_empty());
-    scene.sink.is_down.store(false, Ordering::SeqCst);
-    assert!(scene.queue.drain(LONG).await.unwrap());
-    assert_eq!(scene.sink.written.lock().unwrap().len(), 10);
+    in_both_places(async |scene| {
+        scene.sink.is_down.store(true, Ordering::SeqCst);
+        for value in 0..10 {
+            scene.queue.add(&value.to_string(), &value).await.unwrap();
+        }
+        // Many more attempts than would bury a write that is to blame itself.
+        while scene.sink.ids.lock().unwrap().values().min() < Some(&6) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        assert!(scene.queue.buried(1).await.unwrap().is_empty());
+        scene.sink.is_down.store(false, Ordering::SeqCst);
+        assert!(scene.queue.drain(LONG).await.unwrap());
+        assert_eq!(scene.sink.written.lock().unwrap().len(), 10);
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_full_queue_refuses_and_keeps_what_it_has() {
-    let scene = scene().await;
-    scene.sink.is_down.store(true, Ordering::SeqCst);
-    let mut kept = 0;
-    let refused = loop {
-        match scene.queue.add("7", &kept).await {
-            Ok(()) => kept += 1,
-            Err(refused) => break refused,
-        }
-    };
-    assert_eq!((refused.kind(), kept), (ErrorKind::Full, 50));
-    scene.sink.is_down.store(false, Ordering::SeqCst);
-    assert!(scene.queue.drain(LONG).await.unwrap());
-    assert_eq!(scene.sink.of("7"), (0..50).collect::<Vec<_>>());
-    scene.queue.add("7", &50).await.unwrap();
+    in_both_places(async |scene| {
+        scene.sink.is_down.store(true, Ordering::SeqCst);
+        let mut kept = 0;
+        let refused = loop {
+            match scene.queue.add("7", &kept).await {
+                Ok(()) => kept += 1,
+                Err(refused) => break refused,
+            }
+        };
+        assert_eq!((refused.kind(), kept), (ErrorKind::Full, 50));
+        scene.sink.is_down.store(false, Ordering::SeqCst);
+        assert!(scene.queue.drain(LONG).await.unwrap());
+        assert_eq!(scene.sink.of("7"), (0..50).collect::<Vec<_>>());
+        scene.queue.add("7", &50).await.unwrap();
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_write_that_fails_while_others_succeed_is_set_aside_and_the_rest_flows() {
-    for is_final in [false, true] {
-        let scene = scene().await;
+    for (is_final, place) in [
+        (false, Place::file()),
+        (true, Place::file()),
+        (false, Place::redis()),
+        (true, Place::redis()),
+    ] {
+        let scene = Scene::start(place).await;
         scene.sink.poison.store(13, Ordering::SeqCst);
         scene.sink.is_final.store(is_final, Ordering::SeqCst);
         for value in 0..20 {
@@ -184,46 +206,68 @@ async fn a_write_that_fails_while_others_succeed_is_set_aside_and_the_rest_flows
 
 #[tokio::test]
 async fn the_targets_of_a_write_are_void_when_it_is_settled() {
-    let scene = scene().await;
-    let products = scene.larder.typed::<u64>("product");
-    products.insert("7", 1).await;
-    products.insert("8", 1).await;
-    scene.queue.add("7", &2).await.unwrap();
-    assert!(scene.queue.drain(LONG).await.unwrap());
-    assert_eq!(products.get("7").await, None);
-    assert!(products.get("8").await.is_some());
+    in_both_places(async |scene| {
+        let products = scene.larder.typed::<u64>("product");
+        products.insert("7", 1).await;
+        products.insert("8", 1).await;
+        scene.queue.add("7", &2).await.unwrap();
+        assert!(scene.queue.drain(LONG).await.unwrap());
+        assert_eq!(products.get("7").await, None);
+        assert!(products.get("8").await.is_some());
+    })
+    .await;
 }
 
 #[tokio::test]
 async fn a_shutdown_ends_the_batch_under_way_and_leaves_the_rest_for_the_next_start() {
-    let directory = Directory::new();
-    let sink = Kept::default();
-    sink.poison.store(u64::MAX, Ordering::SeqCst);
-    let open = |larder: &Larder| {
-        larder
-            .write_behind("views")
-            .file(directory.file("queue.redb"))
-            .start(sink.clone())
-    };
-    let larder = Larder::builder().build().await.unwrap();
-    let queue = open(&larder).await.unwrap();
-    sink.is_down.store(true, Ordering::SeqCst);
-    for value in 0..5 {
-        queue.add("7", &value).await.unwrap();
-    }
-    larder.shutdown(secs(10)).await;
-    drop((queue, larder));
-    sink.is_down.store(false, Ordering::SeqCst);
-    let larder = Larder::builder().build().await.unwrap();
-    let queue = loop {
-        // The thread that writes the file ends on its own time.
-        match open(&larder).await {
-            Ok(queue) => break queue,
-            Err(_) => sleep(Duration::from_millis(5)).await,
+    in_both_places(async |scene| {
+        let Scene {
+            larder,
+            sink,
+            queue,
+            place,
+        } = scene;
+        sink.is_down.store(true, Ordering::SeqCst);
+        for value in 0..5 {
+            queue.add("7", &value).await.unwrap();
         }
-    };
-    assert!(queue.drain(LONG).await.unwrap());
-    assert_eq!(sink.of("7"), [0, 1, 2, 3, 4]);
+        larder.shutdown(secs(10)).await;
+        drop((queue, larder));
+        sink.is_down.store(false, Ordering::SeqCst);
+        let larder = place.larder().await;
+        let queue = loop {
+            // The thread that writes the file ends on its own time.
+            match settings(&place, &larder)
+                .held_for(mins(10))
+                .start(sink.clone())
+                .await
+            {
+                Ok(queue) => break queue,
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        // Nobody has to wait for the end of a lane that was let go.
+        assert!(queue.drain(secs(9)).await.unwrap());
+        assert_eq!(sink.of("7"), [0, 1, 2, 3, 4]);
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_is_down_for_a_minute_is_tried_later_and_later_and_loses_nothing() {
+    let scene = Scene::start(Place::file()).await;
+    scene.sink.is_down.store(true, Ordering::SeqCst);
+    for value in 0..20 {
+        scene.queue.add("7", &value).await.unwrap();
+    }
+    sleep(secs(60)).await;
+    let tries = scene.sink.batches.load(Ordering::SeqCst);
+    assert!(tries > 5, "{tries}");
+    scene.sink.is_down.store(false, Ordering::SeqCst);
+    // No real time passes: this is long for nobody.
+    assert!(scene.queue.drain(mins(60 * 24)).await.unwrap());
+    assert!(scene.queue.buried(1).await.unwrap().is_empty());
+    assert_eq!(scene.sink.of("7"), (0..20).collect::<Vec<_>>());
 }
 
 #[tokio::test]

@@ -1,7 +1,13 @@
 //! A process that adds and delivers is killed at any moment, again and again.
 //!
 //! What it was told is kept has to reach the sink, here a real database file, in the order of its key;
-//! more than once is allowed and counted. `LARDER_KILLS` sets how often it is killed.
+//! more than once is allowed and counted. With the queue in Redis two such processes work at one time.
+//!
+//! `LARDER_KILLS` sets how often one is killed; a long run is
+//!
+//! ```text
+//! LARDER_KILLS=120 cargo test --release --all-features --test write_behind -- --nocapture whenever
+//! ```
 
 use std::{
     collections::BTreeMap,
@@ -15,12 +21,15 @@ use std::{
 };
 
 use larder::{
-    Larder, secs,
+    Larder, mins, secs,
     write_behind::{Sink, SinkError, Write},
 };
 use rusqlite::Connection;
 
-use super::place::Directory;
+use super::{
+    place::{Directory, patient},
+    support::redis::Redis,
+};
 
 /// How often a process is killed where nothing else is asked for.
 const KILLS: u32 = 8;
@@ -33,6 +42,15 @@ const HOME: &str = "LARDER_KILLED_HOME";
 
 /// The number of its first write; none asks it to deliver what waits and end.
 const FIRST: &str = "LARDER_KILLED_FIRST";
+
+/// The Redis that keeps its queue; none has it in a file.
+const REDIS: &str = "LARDER_KILLED_REDIS";
+
+/// How many writes one process has numbers for.
+const NUMBERS: u64 = 1_000_000;
+
+/// How long a lane stays with a process that was killed.
+const HELD_FOR: Duration = Duration::from_millis(300);
 
 /// A database that notes every write that it gets.
 struct Database(Mutex<Connection>);
@@ -68,23 +86,29 @@ impl Sink<u64> for Database {
 /// What the killed process does: it adds numbers and says which of them are kept.
 #[tokio::main(flavor = "current_thread")]
 async fn add_until_killed(home: &Path, first: Option<u64>) {
-    let larder = Larder::builder().build().await.unwrap();
-    let queue = larder
-        .write_behind::<u64>("numbers")
-        .file(home.join("queue.redb"))
-        .start(Database::open(&home.join("sink.sqlite")))
-        .await
-        .unwrap();
+    let redis = env::var(REDIS).ok();
+    let larder = match &redis {
+        Some(url) => patient(url).await,
+        None => Larder::builder().build().await.unwrap(),
+    };
+    let mut queue = larder.write_behind::<u64>("numbers").held_for(HELD_FOR);
+    if redis.is_none() {
+        queue = queue.file(home.join("queue.redb"));
+    }
+    let sink = Database::open(&home.join("sink.sqlite"));
+    let queue = queue.start(sink).await.unwrap();
     let Some(first) = first else {
-        assert!(queue.drain(secs(60)).await.unwrap());
+        assert!(queue.drain(mins(10)).await.unwrap());
         larder.shutdown(secs(10)).await;
         return;
     };
+    // Two processes at one time have keys of their own: between them there is no order.
+    let slot = first / NUMBERS % 2;
     let adders = (0..KEYS).map(|key| {
         let queue = queue.clone();
         tokio::spawn(async move {
             for value in (first + key..).step_by(usize::try_from(KEYS).unwrap()) {
-                if queue.add(&key.to_string(), &value).await.is_ok() {
+                if queue.add(&format!("{slot}-{key}"), &value).await.is_ok() {
                     let mut output = std::io::stdout().lock();
                     writeln!(output, "kept {value}").unwrap();
                     output.flush().unwrap();
@@ -106,24 +130,28 @@ fn the_process_that_is_killed_delivers_what_waits_when_it_is_let() {
     }
     let directory = Directory::new();
     let home = directory.file("");
-    let mut process = start(&home, Some(0));
+    let mut process = start(&home, None, Some(0));
     let kept = read_kept(&mut process, 20, Kill::Never);
     process.kill().unwrap();
     process.wait().unwrap();
-    assert!(start(&home, None).wait().unwrap().success());
+    assert!(start(&home, None, None).wait().unwrap().success());
     assert_all_delivered(&home, &kept);
 }
 
-fn start(home: &Path, first: Option<u64>) -> Child {
+fn start(home: &Path, redis: Option<&str>, first: Option<u64>) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     command
         .args(["--exact", "--nocapture"])
         .arg("kills::the_process_that_is_killed_delivers_what_waits_when_it_is_let")
         .env(HOME, home)
         .env_remove(FIRST)
+        .env_remove(REDIS)
         .stdout(Stdio::piped());
     if let Some(first) = first {
         command.env(FIRST, first.to_string());
+    }
+    if let Some(redis) = redis {
+        command.env(REDIS, redis);
     }
     command.spawn().unwrap()
 }
@@ -173,17 +201,16 @@ fn read_kept(process: &mut Child, most: usize, kill: Kill) -> Vec<u64> {
     kept
 }
 
-#[test]
-fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
-    let kills = env::var("LARDER_KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-    let directory = Directory::new();
-    let home = directory.file("");
+/// Starts a process and kills it, again and again, each time at another moment. Returns what was kept.
+///
+/// Of the numbers of processes, it takes those of its slot.
+fn kill_again_and_again(home: &Path, redis: Option<&str>, slot: u32) -> Vec<u64> {
+    let slots = 1 + u32::from(redis.is_some());
     let mut kept = Vec::new();
-    for kill in 0..kills {
-        let first = u64::from(kill) * 1_000_000;
-        let mut process = start(&home, Some(first));
+    for kill in (0..kills()).filter(|kill| kill % slots == slot) {
+        let mut process = start(home, redis, Some(u64::from(kill) * NUMBERS));
         let after = Duration::from_millis(u64::from(kill * 97 % 400));
-        let when = if kill % 4 == 0 {
+        let when = if kill % 4 < slots {
             Kill::AfterStart(after + Duration::from_millis(30))
         } else {
             Kill::AfterFirst(after)
@@ -191,13 +218,46 @@ fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
         kept.extend(read_kept(&mut process, usize::MAX, when));
         process.wait().unwrap();
     }
-    assert!(start(&home, None).wait().unwrap().success());
+    kept
+}
+
+fn kills() -> u32 {
+    env::var("LARDER_KILLS").map_or(KILLS, |kills| kills.parse().unwrap())
+}
+
+fn all_is_delivered(place: &str, home: &Path, redis: Option<&str>, kept: &[u64]) {
+    assert!(start(home, redis, None).wait().unwrap().success());
     assert!(kept.len() > 10, "hardly anything was kept: {}", kept.len());
-    let twice = assert_all_delivered(&home, &kept);
+    let twice = assert_all_delivered(home, kept);
     println!(
-        "{kills} kills, {} writes kept, 0 lost, {twice} delivered twice",
+        "{place}: {} kills, {} writes kept, 0 lost, {twice} delivered twice",
+        kills(),
         kept.len()
     );
+}
+
+#[test]
+fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
+    let directory = Directory::new();
+    let home = directory.file("");
+    let kept = kill_again_and_again(&home, None, 0);
+    all_is_delivered("a file", &home, None, &kept);
+}
+
+#[test]
+fn what_is_kept_in_redis_reaches_the_sink_whenever_one_of_two_processes_is_killed() {
+    let (redis, directory) = (Redis::start(), Directory::new());
+    let (url, home) = (redis.url(), directory.file(""));
+    // The file is made before two processes want to.
+    drop(Database::open(&home.join("sink.sqlite")));
+    let kept = thread::scope(|scope| {
+        let slots = [0, 1].map(|slot| {
+            let (url, home) = (&url, &home);
+            scope.spawn(move || kill_again_and_again(home, Some(url), slot))
+        });
+        slots.map(|slot| slot.join().unwrap()).concat()
+    });
+    all_is_delivered("Redis, two processes", &home, Some(&url), &kept);
 }
 
 /// Checks what came to the sink against what was kept; returns how many writes came more than once.

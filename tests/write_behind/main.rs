@@ -1,6 +1,7 @@
 //! Writes that are made later: delivered at least once, in order, whatever ends in between.
 //!
 //! - [`delivery`]: a sink that refuses, is down, is slow; what is set aside; what is made void.
+//! - [`nodes`]: two nodes at a queue in Redis; a Redis that ends, forgets, or may evict.
 //! - [`kills`]: processes that are killed at any moment.
 
 #![allow(
@@ -14,6 +15,7 @@
 
 mod delivery;
 mod kills;
+mod nodes;
 mod place;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, unused_imports, reason = "each suite uses its part")]

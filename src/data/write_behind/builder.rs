@@ -6,6 +6,7 @@ use std::{
     num::{NonZeroU16, NonZeroU32, NonZeroU64, NonZeroUsize},
     path::PathBuf,
     sync::Arc,
+    time::Duration,
 };
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,6 +27,9 @@ use crate::{
 
 /// The longest name of a queue, in bytes.
 const LONGEST_NAME: usize = 64;
+
+/// The shortest time that a lane can be held: some round trips on a bad day.
+const SHORTEST_HOLD: Duration = Duration::from_millis(100);
 
 /// Builds a [`WriteBehind`].
 ///
@@ -128,6 +132,15 @@ where
     /// Sets how often a write is tried, while others succeed, before it is set aside. Default: 5.
     pub fn attempts(mut self, most: NonZeroU32) -> Self {
         self.limits.attempts = most.get();
+        self
+    }
+
+    /// Sets for how long a lane stays with a node that is not heard of any more; then another one goes
+    /// on with what that one had begun. Default: 10 s; at least 100 ms. In a file it is of no use.
+    ///
+    /// A node that stands still for longer may deliver the same writes once more.
+    pub fn held_for(mut self, time: Duration) -> Self {
+        self.limits.held_for = time.max(SHORTEST_HOLD);
         self
     }
 

@@ -7,7 +7,7 @@
 //! | kept in | survives the end of this process | the end of the machine or of Redis |
 //! | --- | --- | --- |
 //! | a file | yes | yes: it is on the disk before it is acknowledged |
-//! | Redis | yes | as its persistence is set: `appendfsync everysec` may lose a second |
+//! | Redis | yes | as its persistence is set: with `appendfsync always` yes; `everysec` may lose two seconds, also when Redis alone is killed; without `appendonly` what came since the last snapshot |
 //!
 //! # What is promised
 //!

@@ -6,7 +6,8 @@ use std::{error, fmt, future::Future};
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Write<T> {
-    /// The same whenever this write is delivered: what a sink that must not write twice notes.
+    /// The same whenever this write is delivered, and that of no other one of its queue: what a sink
+    /// that must not write twice notes. Of two writes of a key the later one has the greater.
     pub id: String,
     /// What is written to: writes of one key come in order.
     pub key: String,

@@ -32,12 +32,6 @@ use crate::{
     store::queue::{Queue, Waiting},
 };
 
-/// How long a lane is held without a word: a holder that ended keeps it no longer.
-const HELD_FOR: Duration = Duration::from_secs(10);
-
-/// How often a lane is held further while the sink is at work.
-const HOLD_EVERY: Duration = Duration::from_secs(3);
-
 /// How often an idle lane is looked at: what other nodes add is found so. What this node adds wakes
 /// it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -55,6 +49,8 @@ pub(super) type Invalidates<T> = Arc<dyn Fn(&Write<T>) -> Vec<Target> + Send + S
 pub(super) struct Limits {
     pub(super) batch: usize,
     pub(super) attempts: u32,
+    /// How long a lane is held without a word: a holder that ended keeps it no longer.
+    pub(super) held_for: Duration,
 }
 
 impl Default for Limits {
@@ -62,6 +58,7 @@ impl Default for Limits {
         Self {
             batch: 100,
             attempts: 5,
+            held_for: Duration::from_secs(10),
         }
     }
 }
@@ -123,6 +120,12 @@ where
         let _ = self.queue.release(self.lane, &holder).await;
     }
 
+    async fn hold(&self, holder: &str) -> Result<bool, Error> {
+        self.queue
+            .hold(self.lane, holder, self.limits.held_for)
+            .await
+    }
+
     async fn woken(&self) {
         match self.wake.get(usize::from(self.lane)) {
             Some(wake) => wake.notified().await,
@@ -141,7 +144,7 @@ where
     }
 
     async fn round(&self, holder: &str, failures: &mut Failures) -> Round {
-        match self.queue.hold(self.lane, holder, HELD_FOR).await {
+        match self.hold(holder).await {
             Ok(true) => {}
             Ok(false) => return Round::NotHeld,
             Err(_) => return Round::Failed,
@@ -169,7 +172,7 @@ where
             match decode(&waiting.value) {
                 Ok(value) => {
                     writes.push(Write {
-                        id: waiting.id.to_string(),
+                        id: self.queue.told_id(self.lane, &waiting.id),
                         key: waiting.key.to_string(),
                         value,
                     });
@@ -204,10 +207,10 @@ where
     async fn write_holding(&self, holder: &str, batch: &[Write<T>]) -> Result<(), SinkError> {
         let mut writing = std::pin::pin!(self.sink.write(batch));
         loop {
-            match timeout(HOLD_EVERY, writing.as_mut()).await {
+            match timeout(self.limits.held_for / 3, writing.as_mut()).await {
                 Ok(written) => return written,
                 // A lane that can not be held may go to another: the sink sees the same ids then.
-                Err(_) => drop(self.queue.hold(self.lane, holder, HELD_FOR).await),
+                Err(_) => drop(self.hold(holder).await),
             }
         }
     }

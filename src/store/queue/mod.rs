@@ -26,7 +26,7 @@ use crate::error::{Error, ErrorKind};
 /// One write that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Waiting {
-    /// The same however often it is delivered, and greater than that of all before it in its lane.
+    /// By what its lane knows it.
     pub(crate) id: Box<str>,
     pub(crate) key: Box<str>,
     pub(crate) value: Bytes,
@@ -144,6 +144,20 @@ impl Queue {
     /// Returns the oldest writes of a lane that are not settled.
     pub(crate) async fn take(&self, lane: u16, count: usize) -> Result<Vec<Waiting>, Error> {
         at!(self, queue => queue.take(lane, count).await)
+    }
+
+    /// Returns by what a sink knows a write of a lane: the same however often it is delivered, that of
+    /// no other write, and greater than those of all before it in its lane.
+    pub(crate) fn told_id(&self, lane: u16, id: &str) -> String {
+        match self {
+            Self::File(_) => id.to_owned(),
+            #[cfg(feature = "redis")]
+            Self::Stream(_) => {
+                // Two lanes may have begun one in the same millisecond.
+                let (millis, number) = id.split_once('-').unwrap_or((id, "0"));
+                format!("{lane:05}-{millis:0>15}-{number:0>10}")
+            }
+        }
     }
 
     /// Removes writes that were delivered.

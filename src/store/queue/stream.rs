@@ -23,15 +23,35 @@ use crate::{
     store::redis::{Connections, Script},
 };
 
-const GROUP: &str = "larder";
-const CONSUMER: &str = "holder";
-
 /// Adds a write unless its lane is full. Keys: stream, newest. Arguments: most, key, value.
 const ADD: &str = "
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
 local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2], 'v', ARGV[3])
 redis.call('HSET', KEYS[2], ARGV[2], id .. ' ' .. ARGV[3])
 return id";
+
+/// Reads the oldest writes of a lane that are not settled, those first that were read before: what is
+/// new must not overtake them. Makes the group if it is not there. Keys: stream. Arguments: count.
+const TAKE: &str = "
+local function read(from, count)
+  local command = { 'XREADGROUP', 'GROUP', 'larder', 'holder', 'COUNT', count, 'STREAMS', KEYS[1], from }
+  local answer = redis.pcall(unpack(command))
+  if answer and answer.err and string.sub(answer.err, 1, 7) == 'NOGROUP' then
+    redis.call('XGROUP', 'CREATE', KEYS[1], 'larder', '0', 'MKSTREAM')
+    answer = redis.call(unpack(command))
+  end
+  if answer and answer.err then return answer end
+  return answer and answer[1][2] or {}
+end
+local count = tonumber(ARGV[1])
+local taken = read('0', count)
+if taken.err then return taken end
+if #taken < count then
+  local new = read('>', count - #taken)
+  if new.err then return new end
+  for _, row in ipairs(new) do taken[#taken + 1] = row end
+end
+return taken";
 
 /// Removes writes. Keys: stream, newest. Arguments: id and key of each.
 const SETTLE: &str = "
@@ -91,6 +111,7 @@ pub(crate) struct StreamQueue {
 #[derive(Debug)]
 struct Scripts {
     add: Script,
+    take: Script,
     settle: Script,
     bury: Script,
     dig_up: Script,
@@ -106,6 +127,7 @@ impl StreamQueue {
             sizes,
             scripts: Scripts {
                 add: Script::new(ADD),
+                take: Script::new(TAKE),
                 settle: Script::new(SETTLE),
                 bury: Script::new(BURY),
                 dig_up: Script::new(DIG_UP),
@@ -183,37 +205,19 @@ impl StreamQueue {
 
     pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Vec<Waiting>, Error> {
         let stream = self.stream(lane);
-        let read = |from: &str| {
-            cmd("XREADGROUP")
-                .arg(&["GROUP", GROUP, CONSUMER, "COUNT"])
-                .arg(count)
-                .arg("STREAMS")
-                .arg(&stream)
-                .arg(from)
-                .take()
-        };
-        // What was read before and not settled comes first: it is older.
-        let mut both = Pipeline::with_capacity(2);
-        both.add_command(read("0")).add_command(read(">"));
-        let answers = self.run(&both).await?;
-        if answers.iter().any(|answer| is_error(answer, "NOGROUP")) {
-            self.make_group(&stream).await?;
-            return Ok(Vec::new());
-        }
+        let (keys, count) = ([stream.clone()], count.to_string().into_bytes());
+        let answer = self.script(&self.scripts.take, &keys, &[count]).await?;
         let mut taken = Vec::new();
         let mut gone = Vec::new();
-        for answer in answers {
-            refused(&answer)?;
-            for (id, fields) in entries(answer)? {
-                match waiting(&id, fields) {
-                    Some(write) => taken.push(write),
-                    None => gone.push(id),
-                }
+        for (id, fields) in rows(answer)? {
+            match waiting(&id, fields) {
+                Some(write) => taken.push(write),
+                None => gone.push(id),
             }
         }
         if !gone.is_empty() {
             // Somebody else has removed them from the stream; nobody has what was in them.
-            let gone = cmd("XACK").arg(&stream).arg(GROUP).arg(gone).take();
+            let gone = cmd("XACK").arg(&stream).arg("larder").arg(gone).take();
             self.single(gone).await?;
         }
         Ok(taken)
@@ -298,21 +302,6 @@ impl StreamQueue {
         Ok(sum)
     }
 
-    async fn make_group(&self, stream: &str) -> Result<(), Error> {
-        let made = cmd("XGROUP")
-            .arg("CREATE")
-            .arg(stream)
-            .arg(GROUP)
-            .arg("0")
-            .arg("MKSTREAM")
-            .take();
-        let made = self.single(made).await?;
-        if is_error(&made, "BUSYGROUP") {
-            return Ok(());
-        }
-        refused(&made)
-    }
-
     fn key(&self, part: &str) -> String {
         let shared = format!("w:{}:{part}", self.name);
         self.connections.layout().shared(&shared)
@@ -371,25 +360,6 @@ fn rows(answer: Value) -> Result<Vec<(String, Option<Fields>)>, Error> {
     Vec::from_redis_value(answer).map_err(unavailable)
 }
 
-/// Returns the rows of the one stream that was read.
-fn entries(answer: Value) -> Result<Vec<(String, Option<Fields>)>, Error> {
-    if answer == Value::Nil {
-        return Ok(Vec::new());
-    }
-    let streams: Vec<(String, Value)> = match answer {
-        Value::Map(streams) => streams
-            .into_iter()
-            .map(|(name, rows)| Ok((String::from_redis_value(name).map_err(unavailable)?, rows)))
-            .collect::<Result<_, Error>>()?,
-        other => Vec::from_redis_value(other).map_err(unavailable)?,
-    };
-    let mut all = Vec::new();
-    for (_, read) in streams {
-        all.extend(rows(read)?);
-    }
-    Ok(all)
-}
-
 fn field(fields: &Fields, name: &str) -> Option<Vec<u8>> {
     let found = fields.iter().find(|(field, _)| field == name)?;
     Some(found.1.clone())
@@ -409,10 +379,6 @@ fn text(value: Value) -> Result<Box<str>, Error> {
     refused(&value)?;
     let text = String::from_redis_value(value).map_err(unavailable)?;
     Ok(text.into())
-}
-
-fn is_error(answer: &Value, code: &str) -> bool {
-    matches!(answer, Value::ServerError(error) if error.code() == code)
 }
 
 fn refused(answer: &Value) -> Result<(), Error> {
