@@ -12,7 +12,11 @@ use std::sync::{
 use arc_swap::{ArcSwap, ArcSwapOption};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 
+#[cfg(feature = "data")]
+use super::Position;
 use super::{Seal, own};
+#[cfg(feature = "data")]
+use crate::policy::{MAX_TAGS, Target};
 use crate::{
     clock::Timestamp,
     key::Key,
@@ -204,6 +208,34 @@ impl Head {
         self.variation.clone_from(&old.variation);
         self.hits.store(old.hits(), Ordering::Relaxed);
         self
+    }
+
+    /// Returns this head with the tags of what was read from the cache after it was made, of which the
+    /// oldest was filled at `begun`. With more tags than are kept it is void from the beginning.
+    #[cfg(feature = "data")]
+    pub(crate) fn with_more(&self, more: &[Arc<str>], begun: Timestamp) -> Self {
+        let mut tags = self.tags.to_vec();
+        tags.extend_from_slice(more);
+        tags.sort_unstable();
+        tags.dedup();
+        let mut targets = self.seal.targets.to_vec();
+        targets.extend(more.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
+        let position = if tags.len() > MAX_TAGS {
+            Position::default()
+        } else {
+            self.seal.position
+        };
+        Self::new(HeadParts {
+            key: self.key.clone(),
+            status: self.status,
+            headers: self.headers(),
+            life: self.life,
+            seal: Seal::new(position, targets).begun(self.seal.begun.min(begun)),
+            tags: tags.into(),
+            variation: self.variation.clone(),
+            reuse: self.reuse,
+            negotiated: self.negotiated,
+        })
     }
 
     /// Returns the fields as the handler sent them, without `Age` and our `Cache-Status` member.

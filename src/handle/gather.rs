@@ -98,7 +98,7 @@ impl Gathering {
 /// # }
 /// ```
 ///
-/// Only what is read before the handler has answered counts. Outside of a handler run it changes
+/// What is read until the last byte of the body is there counts. Outside of a handler run it changes
 /// nothing.
 pub fn inherit<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let place = Gathering::current().unwrap_or_default();

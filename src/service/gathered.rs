@@ -1,11 +1,12 @@
-//! What a handler reads of the cache's values while it runs, for the response that it makes of them.
+//! What a handler reads of the cache's values while it runs and while its body is read, for the
+//! response that it makes of them.
 
 use std::{future::Future, sync::Arc};
 
 use super::kept::Kept;
-use crate::clock::Timestamp;
 #[cfg(feature = "data")]
-use crate::handle::{Core, Gathering};
+use crate::handle::Gathering;
+use crate::{clock::Timestamp, entry::Head, handle::Core};
 
 /// Where the values are noted that one handler run reads.
 #[cfg(feature = "data")]
@@ -18,13 +19,34 @@ impl Reads {
     pub(crate) fn begin(core: &Core) -> Self {
         Self(core.gathering())
     }
-}
 
-#[cfg(feature = "data")]
-impl Kept {
-    /// Runs the handler so that the values that it reads are noted.
-    pub(crate) fn reading<F: Future>(&self, run: F) -> impl Future<Output = F::Output> + use<F> {
-        let place = self.reads.0.clone();
+    /// Says whether there are values that could be read.
+    pub(crate) fn are_noted(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Does a part of the run.
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(place) => place.within(work),
+            None => work(),
+        }
+    }
+
+    /// Returns the head of what is stored with what was read after it was made, or as it is.
+    pub(crate) fn grown(&self, head: &Arc<Head>) -> Arc<Head> {
+        let Some(place) = &self.0 else {
+            return Arc::clone(head);
+        };
+        let read = place.so_far();
+        if read.tags.iter().all(|tag| head.tags.contains(tag)) {
+            return Arc::clone(head);
+        }
+        Arc::new(head.with_more(&read.tags, read.oldest))
+    }
+
+    fn scope<F: Future>(&self, run: F) -> impl Future<Output = F::Output> + use<F> {
+        let place = self.0.clone();
         async move {
             match place {
                 Some(place) => place.scope(run).await,
@@ -33,48 +55,71 @@ impl Kept {
         }
     }
 
-    /// Goes on with the handler so that the values that it reads are noted.
-    pub(crate) fn read_within<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.reads.0 {
-            Some(place) => place.within(work),
-            None => work(),
-        }
-    }
-
-    /// Returns the tags of the values that the handler has read so far.
-    pub(crate) fn inherited_tags(&self) -> Vec<Arc<str>> {
-        let place = self.reads.0.as_ref();
-        place.map_or_else(Vec::new, |place| place.so_far().tags)
-    }
-
-    /// Returns when the oldest of what the answer is made of was read: the beginning of this run, or
-    /// of a fill whose value it has used.
-    pub(crate) fn oldest(&self) -> Timestamp {
-        let place = self.reads.0.as_ref();
-        let oldest = place.map_or(Timestamp::NEVER, |place| place.so_far().oldest);
-        oldest.min(self.requested)
+    fn so_far(&self) -> (Vec<Arc<str>>, Timestamp) {
+        let place = self.0.as_ref();
+        place.map_or_else(Self::nothing, |place| {
+            let read = place.so_far();
+            (read.tags, read.oldest)
+        })
     }
 }
+
+/// There are no values.
+#[cfg(not(feature = "data"))]
+#[derive(Clone, Debug)]
+pub(crate) struct Reads;
 
 #[cfg(not(feature = "data"))]
 #[expect(
     clippy::unused_self,
     reason = "this has the face of the one with values"
 )]
-impl Kept {
-    pub(crate) fn reading<F: Future>(&self, run: F) -> F {
-        run
+impl Reads {
+    pub(crate) fn begin(_: &Core) -> Self {
+        Self
     }
 
-    pub(crate) fn read_within<T>(&self, work: impl FnOnce() -> T) -> T {
+    pub(crate) fn are_noted(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
         work()
     }
 
-    pub(crate) fn inherited_tags(&self) -> Vec<Arc<str>> {
-        Vec::new()
+    pub(crate) fn grown(&self, head: &Arc<Head>) -> Arc<Head> {
+        Arc::clone(head)
     }
 
+    fn scope<F: Future>(&self, run: F) -> F {
+        run
+    }
+
+    fn so_far(&self) -> (Vec<Arc<str>>, Timestamp) {
+        Self::nothing()
+    }
+}
+
+impl Reads {
+    fn nothing() -> (Vec<Arc<str>>, Timestamp) {
+        (Vec::new(), Timestamp::NEVER)
+    }
+}
+
+impl Kept {
+    /// Runs the handler so that the values that it reads are noted.
+    pub(crate) fn reading<F: Future>(&self, run: F) -> impl Future<Output = F::Output> + use<F> {
+        self.reads.scope(run)
+    }
+
+    /// Returns the tags of the values that the handler has read so far.
+    pub(crate) fn inherited_tags(&self) -> Vec<Arc<str>> {
+        self.reads.so_far().0
+    }
+
+    /// Returns when the oldest of what the answer is made of was read: the beginning of this run, or
+    /// of a fill whose value it has used.
     pub(crate) fn oldest(&self) -> Timestamp {
-        self.requested
+        self.reads.so_far().1.min(self.requested)
     }
 }

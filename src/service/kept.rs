@@ -47,7 +47,6 @@ pub(crate) struct Kept {
     /// What keeps other nodes from running the same handler, if that is wanted.
     pub(crate) lock: Option<Arc<Lock>>,
     /// The values that the handler reads.
-    #[cfg(feature = "data")]
     pub(crate) reads: super::gathered::Reads,
 }
 
@@ -158,10 +157,7 @@ impl Kept {
     pub(crate) fn restart(&mut self) {
         self.requested = self.shared.core.clock.now();
         self.position = self.shared.core.position();
-        #[cfg(feature = "data")]
-        {
-            self.reads = super::gathered::Reads::begin(&self.shared.core);
-        }
+        self.reads = super::gathered::Reads::begin(&self.shared.core);
         self.began = Stopwatch::start();
     }
 }

@@ -414,7 +414,6 @@ impl Looking<'_> {
             identified: self.identity.is_some()
                 || self.facts.is_authorized()
                     && !has_unkeyed_credentials(self.headers, &self.matching.policy),
-            #[cfg(feature = "data")]
             reads: super::gathered::Reads::begin(&self.shared.core),
         }
     }

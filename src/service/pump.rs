@@ -14,6 +14,7 @@ use tokio::{sync::oneshot, time::timeout};
 
 use super::{
     cache::CacheBody,
+    gathered::Reads,
     judge::{Judged, judge},
     kept::Kept,
     second, status,
@@ -182,7 +183,10 @@ pub(crate) fn begin<B: Fillable>(
     let announced = fields::content_length(response.headers());
     let length = response.body().size_hint().exact().or(announced);
     let shared = Arc::new(SharedBody::default());
-    if let (Waiting::Followers(leader), Some(_)) = (&waiting, length) {
+    // A body whose length its header alone tells may be made while it is read, of values that nobody
+    // knows of yet: whoever comes after one of them became void must not have it.
+    let is_made = kept.reads.are_noted() && response.body().size_hint().exact().is_none();
+    if let (Waiting::Followers(leader), Some(_), false) = (&waiting, length, is_made) {
         let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
         leader.stream(Draft { head, body, length });
     }
@@ -211,6 +215,7 @@ pub(crate) fn begin<B: Fillable>(
         whence: second::whence(kept),
         state: Arc::clone(kept.matched.state(core)),
         began: kept.began,
+        reads: kept.reads.clone(),
     };
     let body = Box::pin(body);
     let body = if core.has_background() {
@@ -247,6 +252,8 @@ struct Pump {
     whence: Option<Whence>,
     state: Arc<RouteState>,
     began: Stopwatch,
+    /// The values that the handler has read, and its body reads.
+    reads: Reads,
 }
 
 /// How reading the handler's body ended.
@@ -318,7 +325,8 @@ impl Pump {
         let mut trailers = None;
         let mut total = 0;
         loop {
-            let frame = match poll_fn(|context| body.as_mut().poll_frame(context)).await {
+            let read = poll_fn(|context| self.reads.within(|| body.as_mut().poll_frame(context)));
+            let frame = match read.await {
                 None => break,
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
@@ -352,6 +360,7 @@ impl Pump {
             ))));
             return End::Broken;
         }
+        self.head = self.reads.grown(&self.head);
         self.shared.end(BodyEnd::Complete(trailers.clone()));
         End::Complete(trailers)
     }

@@ -12,6 +12,7 @@ use axum::{Router, body::Body, extract::Path, routing::get};
 use http::{Request, header};
 use http_body_util::BodyExt;
 use larder::{CacheLayer, Larder, Policy, Routes, Typed, mins};
+use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
 use super::larder;
@@ -32,7 +33,7 @@ impl Shop {
     }
 
     async fn app(&self, larder: &Larder, declared: bool) -> Router {
-        let (direct, spawned, missing) = (self.clone(), self.clone(), self.clone());
+        let [direct, spawned, missing, streamed] = [(); 4].map(|()| self.clone());
         let router = Router::new()
             .route(
                 "/direct/{id}",
@@ -52,6 +53,23 @@ impl Shop {
                 }),
             )
             .route(
+                "/streamed/{id}",
+                get(|Path(id): Path<String>| async move {
+                    // The head is out before anything is read.
+                    let body = Body::from_stream(tokio_stream::once(()).then(move |()| {
+                        let (shop, id) = (streamed.clone(), id.clone());
+                        async move { Ok::<_, io::Error>(shop.price(&id).await.to_string()) }
+                    }));
+                    (
+                        [
+                            (header::CACHE_CONTROL, "max-age=60"),
+                            (header::CONTENT_LENGTH, "1"),
+                        ],
+                        body,
+                    )
+                }),
+            )
+            .route(
                 "/missing/{id}",
                 get(|Path(id): Path<String>| async move {
                     let text = match missing.prices.get(&id).await {
@@ -65,13 +83,11 @@ impl Shop {
         if !declared {
             return router.layer(layer);
         }
-        let table = ["/direct/{id}", "/spawned/{id}", "/missing/{id}"]
-            .into_iter()
-            .fold(Routes::new(), |routes, pattern| {
-                routes.get(pattern, Policy::ttl(mins(1)))
-            })
-            .build()
-            .unwrap();
+        let kinds = ["direct", "spawned", "missing", "streamed"];
+        let table = kinds.into_iter().fold(Routes::new(), |routes, kind| {
+            routes.get(&format!("/{kind}/{{id}}"), Policy::ttl(mins(1)))
+        });
+        let table = table.build().unwrap();
         router.layer(layer.routes(table))
     }
 }
@@ -90,7 +106,7 @@ async fn body(app: &Router, path: &str) -> String {
 #[tokio::test]
 async fn a_page_is_void_when_a_value_is_that_its_handler_read() {
     for declared in [true, false] {
-        for path in ["/direct/7", "/spawned/7"] {
+        for path in ["/direct/7", "/spawned/7", "/streamed/7"] {
             let (larder, _) = larder().await;
             let shop = Shop {
                 prices: larder.typed("price"),
@@ -103,6 +119,40 @@ async fn a_page_is_void_when_a_value_is_that_its_handler_read() {
             shop.prices.remove("7").await;
             assert_eq!(body(&app, path).await, "2", "{path}, declared: {declared}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_page_whose_body_reads_more_values_than_it_may_have_tags_is_not_stored() {
+    for (values, is_stored) in [(60, true), (70, false)] {
+        let (larder, _) = larder().await;
+        let all = larder.typed::<u64>("value");
+        let runs = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&runs);
+        let body_of_values = move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            let all = all.clone();
+            let body = tokio_stream::iter(0..values).then(move |id| {
+                let all = all.clone();
+                async move {
+                    all.get(&id.to_string()).await;
+                    Ok::<_, io::Error>("x")
+                }
+            });
+            async { Body::from_stream(body) }
+        };
+        let table = Routes::new()
+            .get("/", Policy::ttl(mins(1)))
+            .build()
+            .unwrap();
+        let app = Router::new()
+            .route("/", get(body_of_values))
+            .layer(CacheLayer::new(&larder).routes(table));
+        for _ in 0..2 {
+            assert_eq!(body(&app, "/").await.len(), values);
+        }
+        let expected = if is_stored { 1 } else { 2 };
+        assert_eq!(runs.load(Ordering::SeqCst), expected, "{values} values");
     }
 }
 

@@ -117,7 +117,7 @@ where
             StateProjection::Slow(future) => future.as_mut().poll(context),
             StateProjection::Pass { future, after } => {
                 let response = ready!(match after {
-                    After::Learn(kept) => kept.read_within(|| future.poll(context)),
+                    After::Learn(kept) => kept.reads.within(|| future.poll(context)),
                     _ => future.poll(context),
                 })?;
                 Poll::Ready(Ok(finish(response, std::mem::replace(after, After::Leave))))
