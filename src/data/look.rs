@@ -20,15 +20,9 @@ use crate::{
     store::{Found, Wanted},
 };
 
-#[derive(Default)]
-struct Scratch {
-    key: KeyBuffer,
-    variants: Vec<u8>,
-}
-
 thread_local! {
-    /// What a look-up writes to: kept, so that it allocates nothing.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// What a look-up writes the key to: kept, so that it allocates nothing.
+    static SCRATCH: RefCell<KeyBuffer> = const { RefCell::new(KeyBuffer::new()) };
 }
 
 /// What is stored of a value, and how it stands.
@@ -169,11 +163,9 @@ where
 
     /// Returns what the first tier has of a value, void or not.
     fn kept_here(&self, id: &str) -> Option<Arc<Entry>> {
-        let found = SCRATCH.with_borrow_mut(|Scratch { key, variants }| {
+        let found = SCRATCH.with_borrow_mut(|key| {
             write_value(&self.core.namespace, &self.entity, id, key);
-            self.core
-                .store
-                .find(key.as_bytes(), &HeaderMap::new(), variants)
+            self.core.store.find(key.as_bytes(), &HeaderMap::new())
         });
         match found {
             Found::Hit(entry) => Some(entry),

@@ -10,7 +10,7 @@ use std::sync::{
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 #[cfg(feature = "data")]
 use super::Position;
@@ -132,11 +132,21 @@ pub(crate) enum Form {
 /// The field by which caches say what they did (RFC 9211).
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// A header map as it was last sent, and the answers to which it may be sent again.
+/// The head of an answer as it was last sent, and the answers to which it may be sent again.
 #[derive(Debug)]
 struct Sent {
-    headers: HeaderMap,
+    /// With the status in its place, so that a copy of it needs nothing more than a body.
+    answer: Response<()>,
     stamp: u64,
+}
+
+impl Sent {
+    fn new(status: StatusCode, headers: HeaderMap, stamp: u64) -> Self {
+        let mut answer = Response::new(());
+        *answer.status_mut() = status;
+        *answer.headers_mut() = headers;
+        Self { answer, stamp }
+    }
 }
 
 /// What is handed to [`Head::new`].
@@ -175,10 +185,7 @@ impl Head {
             reuse: parts.reuse,
             negotiated: parts.negotiated,
             inherited_status,
-            plain: ArcSwap::from_pointee(Sent {
-                headers: own(&headers),
-                stamp: Self::UNSENT,
-            }),
+            plain: ArcSwap::from_pointee(Sent::new(parts.status, own(&headers), Self::UNSENT)),
             gzip: ArcSwapOption::empty(),
             hits: AtomicU32::new(0),
             failures: AtomicU32::new(0),
@@ -240,7 +247,7 @@ impl Head {
 
     /// Returns the fields as the handler sent them, without `Age` and our `Cache-Status` member.
     pub(crate) fn headers(&self) -> HeaderMap {
-        let mut headers = self.plain.load().headers.clone();
+        let mut headers = self.plain.load().answer.headers().clone();
         headers.remove(header::CONTENT_LENGTH);
         headers.remove(header::AGE);
         match &self.inherited_status {
@@ -253,36 +260,36 @@ impl Head {
     /// Looks at the fields without copying them; `Age`, `Cache-Status` and `Content-Length` may be
     /// there or not.
     pub(crate) fn with_fields<T>(&self, look: impl FnOnce(&HeaderMap) -> T) -> T {
-        look(&self.plain.load().headers)
+        look(self.plain.load().answer.headers())
     }
 
-    /// Returns the fields of a hit with the whole body, `length` bytes in the given form: all hits of
+    /// Returns the head of a hit with the whole body, `length` bytes in the given form: all hits of
     /// one second of `Age` share their values.
     ///
     /// The length is told here, although a server would tell it: one more field among those that are
     /// ready costs less than a map that grows on its way out. `status` makes our `Cache-Status`
     /// member from the seconds of freshness left.
     #[inline]
-    pub(crate) fn hit_fields(
+    pub(crate) fn hit(
         &self,
         form: Form,
         length: Option<u64>,
         now: Timestamp,
         status: impl FnOnce(i64) -> Option<HeaderValue>,
-    ) -> HeaderMap {
+    ) -> Response<()> {
         let stamp = self.life.age(now) / 1000;
         match form {
             Form::Plain => {
                 let sent = self.plain.load();
                 if sent.stamp == stamp {
-                    return sent.headers.clone();
+                    return sent.answer.clone();
                 }
             }
             Form::Gzip => {
                 if let Some(sent) = &*self.gzip.load()
                     && sent.stamp == stamp
                 {
-                    return sent.headers.clone();
+                    return sent.answer.clone();
                 }
             }
         }
@@ -290,7 +297,7 @@ impl Head {
         self.keep_ready(form, length, stamp, headers)
     }
 
-    /// Keeps fields for the other hits of the same second.
+    /// Keeps a head for the other hits of the same second.
     #[cold]
     fn keep_ready(
         &self,
@@ -298,20 +305,18 @@ impl Head {
         length: Option<u64>,
         stamp: u64,
         mut headers: HeaderMap,
-    ) -> HeaderMap {
+    ) -> Response<()> {
         if let Some(length) = length {
             headers.insert(header::CONTENT_LENGTH, length.into());
         }
-        let sent = Arc::new(Sent {
-            // A clone is as large as its content; the original has grown.
-            headers: headers.clone(),
-            stamp,
-        });
+        // A clone is as large as its content; the original has grown.
+        let sent = Arc::new(Sent::new(self.status, headers.clone(), stamp));
+        let answer = sent.answer.clone();
         match form {
             Form::Plain => self.plain.store(sent),
             Form::Gzip => self.gzip.store(Some(sent)),
         }
-        headers
+        answer
     }
 
     /// Returns the fields of any answer made of this response, with `member` as our `Cache-Status`.
@@ -322,7 +327,7 @@ impl Head {
         now: Timestamp,
         member: Option<HeaderValue>,
     ) -> HeaderMap {
-        let mut headers = self.plain.load().headers.clone();
+        let mut headers = self.plain.load().answer.headers().clone();
         headers.remove(header::CONTENT_LENGTH);
         headers.insert(header::AGE, HeaderValue::from(self.life.age(now) / 1000));
         match (&self.inherited_status, member) {

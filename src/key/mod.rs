@@ -12,12 +12,16 @@
 mod authority;
 mod buffer;
 mod cookies;
+#[cfg(feature = "memory")]
+mod hash;
 mod query;
 mod read;
 mod recipe;
 #[cfg(feature = "data")]
 mod value;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::hash::KeyHash;
 #[cfg(feature = "data")]
 pub(crate) use self::value::write_value;
 pub(crate) use self::{
@@ -26,7 +30,7 @@ pub(crate) use self::{
     cookies::all_declared,
     query::keep_listed,
     read::KeyText,
-    recipe::{KeyRecipe, KeyedRequest},
+    recipe::{KeyRecipe, KeyedRequest, is_plain},
 };
 
 #[cfg(test)]

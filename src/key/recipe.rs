@@ -1,5 +1,7 @@
 //! Writing the key of a request.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use http::HeaderMap;
 
 use super::{KeyBuffer, cookies, query};
@@ -20,9 +22,6 @@ const CLASS_CALL: u8 = b'C';
 
 pub(super) const SHAPE_URL: u8 = b'U';
 pub(super) const SHAPE_ROUTE: u8 = b'P';
-
-/// What a key has beside its parts if it has no groups, in bytes: lengths, shapes and ends.
-const FRAME: usize = 16;
 
 pub(super) const QUERY_NONE: u8 = b'n';
 pub(super) const QUERY_RAW: u8 = b'r';
@@ -61,6 +60,8 @@ pub(crate) struct KeyedRequest<'a> {
 pub(crate) struct KeyRecipe {
     /// What is the same in all keys of the layer.
     start: Box<[u8]>,
+    /// Tells it from all others of the process.
+    number: u64,
 }
 
 impl KeyRecipe {
@@ -76,6 +77,8 @@ impl KeyRecipe {
     }
 
     fn of(class: u8, namespace: &str, scheme: &str) -> Self {
+        /// Zero stands for none.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
         let mut start = KeyBuffer::default();
         start.byte(FORMAT);
         start.byte(class);
@@ -83,6 +86,7 @@ impl KeyRecipe {
         start.part(scheme.as_bytes());
         Self {
             start: start.as_bytes().into(),
+            number: NEXT.fetch_add(1, Ordering::Relaxed),
         }
     }
 
@@ -97,7 +101,7 @@ impl KeyRecipe {
         } else {
             authority
         };
-        key.part(authority.as_bytes());
+        key.begin(self.number, authority.as_bytes());
     }
 
     /// Cuts the key in the buffer to its beginning, if that is one of this layer and of `authority`,
@@ -107,37 +111,46 @@ impl KeyRecipe {
     /// second look: most requests of a thread are for the site that the last one was for.
     #[inline]
     pub(crate) fn begin_again(&self, authority: &[u8], key: &mut KeyBuffer) -> bool {
-        key.cut_behind(&self.start, authority)
+        key.begin_again(self.number, authority)
     }
 
     /// Writes the rest of a key that was begun. Allocates only if the buffer grows.
-    #[inline]
     #[expect(
         clippy::unused_self,
         reason = "it goes on where `begin` has ended, though alike in all layers"
     )]
     pub(crate) fn finish(&self, policy: &Policy, request: &KeyedRequest<'_>, key: &mut KeyBuffer) {
-        let query = request.query.map_or(0, str::len);
-        key.reserve(request.path.len() + query + FRAME);
-        let is_by_url = policy.key.is_none_or(|form| form.shape == Shape::Url);
-        if is_by_url || !write_route(request, key) {
-            key.byte(SHAPE_URL);
-            key.part(request.path.as_bytes());
+        if policy.key.is_none_or(|form| form.shape == Shape::Url) || !write_route(request, key) {
+            key.marked(SHAPE_URL, request.path.as_bytes());
         }
         match (&policy.query, request.query) {
             (None, None) => key.byte(QUERY_NONE),
-            (None, Some(raw)) => {
-                key.byte(QUERY_RAW);
-                key.part(raw.as_bytes());
-            }
+            (None, Some(raw)) => key.marked(QUERY_RAW, raw.as_bytes()),
             (Some(names), raw) => write_listed(names, raw, key),
         }
-        if policy.vary.is_empty() && policy.key_cookies.is_empty() && request.identity.is_none() {
-            key.plain_end();
-        } else {
-            write_declared(policy, request, key);
-        }
+        write_declared(policy, request, key);
     }
+
+    /// Writes the same for a policy that is [plain](is_plain), and a request without an owner.
+    #[inline]
+    #[expect(clippy::unused_self, reason = "as above")]
+    pub(crate) fn finish_plainly(&self, path: &str, query: Option<&str>, key: &mut KeyBuffer) {
+        key.marked(SHAPE_URL, path.as_bytes());
+        match query {
+            None => key.byte(QUERY_NONE),
+            Some(raw) => key.marked(QUERY_RAW, raw.as_bytes()),
+        }
+        key.plain_end();
+    }
+}
+
+/// Returns whether the URL alone is in the keys of a policy, as in those of most.
+#[inline]
+pub(crate) fn is_plain(policy: &Policy) -> bool {
+    policy.query.is_none()
+        && policy.vary.is_empty()
+        && policy.key_cookies.is_empty()
+        && policy.key.is_none_or(|form| form.shape == Shape::Url)
 }
 
 /// Writes the pattern and its parameters, and tells whether the path is of that pattern.

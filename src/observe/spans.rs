@@ -68,6 +68,7 @@ impl Span {
 
     pub(crate) fn decided(&self, _: &'static str) {}
 
+    #[inline]
     pub(crate) fn in_scope<T>(&self, work: impl FnOnce() -> T) -> T {
         work()
     }

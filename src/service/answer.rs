@@ -75,15 +75,10 @@ fn form(entry: &Entry, asked: &Asked<'_>) -> Form {
     if gzip { Form::Gzip } else { Form::Plain }
 }
 
-/// Makes the answer that most hits get: all of what is stored, as it is stored. `None` if it takes
-/// more than that.
+/// Returns the form in which most hits go out: all of what is stored, as it is stored. `None` if it
+/// takes more than that.
 #[inline]
-pub(crate) fn verbatim<B>(
-    core: &Arc<Core>,
-    entry: &Entry,
-    asked: &Asked<'_>,
-    now: Timestamp,
-) -> Option<Response<CacheBody<B>>> {
+pub(crate) fn verbatim(entry: &Entry, asked: &Asked<'_>) -> Option<Form> {
     let form = form(entry, asked);
     let is_stored_so = match entry.body.coding {
         Coding::Identity => true,
@@ -91,18 +86,20 @@ pub(crate) fn verbatim<B>(
         Coding::Lz4 => false,
     };
     let is_whole = !asked.facts.has_condition() && !asked.facts.wants_range();
-    if !is_stored_so || !is_whole || *asked.method != Method::GET || entry.trailers.is_some() {
-        return None;
-    }
+    let is_verbatim =
+        is_stored_so && is_whole && *asked.method == Method::GET && entry.trailers.is_none();
+    is_verbatim.then_some(form)
+}
+
+/// Makes the answer that is [verbatim] in this form.
+#[inline]
+pub(crate) fn ready(core: &Core, entry: &Entry, form: Form, now: Timestamp) -> Response<Bytes> {
     let bytes = &entry.body.bytes;
     // A response without content has no length either (RFC 9110 §8.6).
     let length = (entry.status != StatusCode::NO_CONTENT)
         .then(|| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    let mut response = Response::new(CacheBody::full(bytes.clone()));
-    *response.status_mut() = entry.status;
-    *response.headers_mut() = entry.hit_fields(form, length, now, |ttl| status::hit(core, ttl));
-    Mark::add(core, response.extensions_mut());
-    Some(response)
+    let head = entry.hit(form, length, now, |ttl| status::hit(core, ttl));
+    head.map(|()| bytes.clone())
 }
 
 fn conditionally<B>(

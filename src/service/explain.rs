@@ -10,8 +10,9 @@ use http::{Method, Request, request::Parts};
 
 use super::{
     facts::is_read,
-    kept::{Kept, original_uri},
-    look::{Looked, look},
+    front::Incoming,
+    kept::Kept,
+    look::{Arrival, Looked, look},
     plan::Standing,
     settings::{Matched, Shared},
 };
@@ -129,12 +130,13 @@ impl Telling {
             .as_ref()
             .and_then(|identify| identify.of(&parts));
         let request = Request::from_parts(parts, ());
-        let (matching, original) = (matched.borrowed(), original_uri(&request));
-        let owner = identity.as_deref();
-        let trust = Some(Trust::Known);
-        match look(
-            shared, &matching, &request, original, owner, self.now, trust,
-        ) {
+        let (matching, incoming) = (matched.borrowed(), Incoming::of(&request));
+        let arrival = Arrival {
+            identity: identity.as_deref(),
+            trust: Some(Trust::Known),
+            ..incoming.arrival(self.now)
+        };
+        match look(shared, &matching, &incoming, arrival) {
             Looked::Serve(entry, standing, _) => self.serve(&shared.core, entry, standing, false),
             Looked::ServeAndRefresh(entry, standing, _) => {
                 self.serve(&shared.core, entry, standing, true);

@@ -2,7 +2,7 @@
 //!
 //! One walk over the fields, since this is paid by every hit.
 
-use http::{HeaderMap, Method, Request, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
 use crate::{
     key::{Host, all_declared},
@@ -41,31 +41,63 @@ impl Facts {
         let mut marks = 0;
         let mut host = Host::Missing;
         for (name, value) in headers {
-            marks |= match name.as_str() {
-                "host" => {
-                    host = host.and(value);
-                    0
-                }
-                "accept" if value.as_bytes().starts_with(b"text/event-stream") => Self::EVENTS,
-                "accept-encoding" => Self::ENCODING,
-                "authorization" | "proxy-authorization" => Self::AUTHORIZATION,
-                "cookie" | "cookie2" => Self::COOKIE,
-                "range" => Self::RANGE,
-                "if-none-match"
-                | "if-modified-since"
-                | "if-match"
-                | "if-unmodified-since"
-                | "if-range" => Self::CONDITION,
-                "cache-control" | "pragma" => Self::DIRECTIVES,
-                "upgrade" => Self::UPGRADE,
-                "content-length" if value.as_bytes() != b"0" => Self::BODY,
-                "transfer-encoding" => Self::BODY,
-                // Most fields are told from the guarded ones by their first letter.
-                other if other.starts_with(['x', 'f']) && is_guarded(other) => Self::GUARDED,
-                _ => 0,
-            };
+            if *name == header::HOST {
+                host = host.and(value);
+            } else {
+                marks |= Self::mark(name, value);
+            }
         }
         (Self { marks }, host)
+    }
+
+    /// Returns what one field says. The registered ones are told apart by a number, so that no text
+    /// is compared for the fields that all requests have.
+    #[inline]
+    fn mark(name: &HeaderName, value: &HeaderValue) -> u16 {
+        if *name == header::ACCEPT_ENCODING {
+            Self::ENCODING
+        } else if *name == header::ACCEPT {
+            if value.as_bytes().starts_with(b"text/event-stream") {
+                Self::EVENTS
+            } else {
+                0
+            }
+        } else if *name == header::AUTHORIZATION || *name == header::PROXY_AUTHORIZATION {
+            Self::AUTHORIZATION
+        } else if *name == header::COOKIE {
+            Self::COOKIE
+        } else if *name == header::RANGE {
+            Self::RANGE
+        } else if *name == header::IF_NONE_MATCH
+            || *name == header::IF_MODIFIED_SINCE
+            || *name == header::IF_MATCH
+            || *name == header::IF_UNMODIFIED_SINCE
+            || *name == header::IF_RANGE
+        {
+            Self::CONDITION
+        } else if *name == header::CACHE_CONTROL || *name == header::PRAGMA {
+            Self::DIRECTIVES
+        } else if *name == header::UPGRADE {
+            Self::UPGRADE
+        } else if *name == header::TRANSFER_ENCODING {
+            Self::BODY
+        } else if *name == header::CONTENT_LENGTH {
+            if value.as_bytes() == b"0" {
+                0
+            } else {
+                Self::BODY
+            }
+        } else if *name == header::FORWARDED {
+            Self::GUARDED
+        } else {
+            let name = name.as_str();
+            match name.as_bytes().first() {
+                // Most fields are told from the guarded ones by their first letter.
+                Some(b'x') if is_guarded(name) => Self::GUARDED,
+                Some(b'c') if name == "cookie2" => Self::COOKIE,
+                _ => 0,
+            }
+        }
     }
 
     const fn has(self, mark: u16) -> bool {
@@ -97,6 +129,7 @@ impl Facts {
     /// Returns why the request must not be looked up, stored or joined, or `None` if it may.
     ///
     /// `identified` tells that the policy knows to whom the request belongs and keys by it.
+    #[inline]
     pub(crate) fn bypass(
         self,
         headers: &HeaderMap,
@@ -107,6 +140,17 @@ impl Facts {
         if self.marks & !(Self::RANGE | Self::CONDITION | Self::ENCODING) == 0 {
             return None;
         }
+        self.forbids(headers, policy, preset, identified)
+    }
+
+    #[inline(never)]
+    fn forbids(
+        self,
+        headers: &HeaderMap,
+        policy: &Policy,
+        preset: Preset,
+        identified: bool,
+    ) -> Option<Bypass> {
         if self.has(Self::UPGRADE) {
             return Some(Bypass::Upgrade);
         }
@@ -174,15 +218,16 @@ fn has_unkeyed(headers: &HeaderMap, policy: &Policy) -> bool {
         .any(|name| is_guarded(name.as_str()) && !policy.vary.contains(name))
 }
 
-/// Returns whether the URI is longer than what is cached.
-pub(crate) fn is_long(uri: &Uri) -> bool {
-    let query = uri.query().map_or(0, str::len);
-    uri.path().len() + query > LONGEST_URI
+/// Returns whether a URI with this path and query is longer than what is cached.
+#[inline]
+pub(crate) fn is_long(path: &str, query: Option<&str>) -> bool {
+    path.len() + query.map_or(0, str::len) > LONGEST_URI
 }
 
 /// Returns whether the body of a request is known to have something in it although no field says
 /// so, as HTTP/2 allows.
 #[cfg(feature = "axum")]
+#[inline]
 pub(crate) fn carries_body<B: 'static>(request: &Request<B>) -> bool {
     let body: &dyn std::any::Any = request.body();
     body.downcast_ref::<axum::body::Body>()
@@ -216,6 +261,7 @@ pub(crate) fn streams_events(response: &HeaderMap) -> bool {
 }
 
 /// Returns whether requests of the method are answered from the store.
+#[inline]
 pub(crate) fn is_read(method: &Method) -> bool {
     *method == Method::GET || *method == Method::HEAD
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, Method, Request, Uri};
+use http::{Extensions, HeaderMap, Method, Request, Uri};
 
 use super::{
     facts::Facts,
@@ -163,17 +163,23 @@ impl Kept {
 }
 
 /// Returns the URI of a request as it came in: nested routers cut the path off theirs.
-#[cfg(feature = "axum")]
+#[inline]
 pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
-    request
-        .extensions()
+    original(request.uri(), request.extensions())
+}
+
+/// The same, of a request's parts.
+#[cfg(feature = "axum")]
+#[inline]
+pub(crate) fn original<'a>(uri: &'a Uri, extensions: &'a Extensions) -> &'a Uri {
+    extensions
         .get::<axum::extract::OriginalUri>()
-        .map_or(request.uri(), |original| &original.0)
+        .map_or(uri, |original| &original.0)
 }
 
 #[cfg(not(feature = "axum"))]
-pub(crate) fn original_uri<B>(request: &Request<B>) -> &Uri {
-    request.uri()
+pub(crate) fn original<'a>(uri: &'a Uri, _: &'a Extensions) -> &'a Uri {
+    uri
 }
 
 /// Shows the handler only the listed parameters of the query. `None` if that leaves no URI.

@@ -161,6 +161,7 @@ impl KnownRoutes {
     }
 
     /// Says whether a URL without a pattern is left to an inner layer.
+    #[inline]
     pub(crate) fn is_left(&self, key: &[u8], now: Timestamp) -> bool {
         self.left.get().is_some_and(|left| left.is_set(key, now))
     }

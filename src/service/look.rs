@@ -2,14 +2,19 @@
 
 use std::{cell::Cell, sync::Arc};
 
-use http::{HeaderMap, HeaderName, Method, Request, Uri};
+use http::{HeaderMap, HeaderName, Method, Uri};
 
 mod again;
+mod key;
 
-pub(crate) use self::again::{keep_post, look_again};
+pub(crate) use self::{
+    again::{keep_post, look_again},
+    key::with_query,
+};
 pub(crate) use super::looked::{Fetch, Looked};
 use super::{
-    facts::{Facts, carries_body, has_unkeyed_credentials, is_long},
+    facts::{Facts, has_unkeyed_credentials, is_long},
+    front::Incoming,
     kept::Kept,
     looked::KeyTail,
     plan::{Question, Reason, Step, Stored, plan},
@@ -20,27 +25,20 @@ use crate::{
     entry::Entry,
     fence::Verdict,
     invalidate::Trust,
-    key::{Host, Key, KeyBuffer, KeyedRequest, Refused, authority_with, keep_listed},
+    key::{Host, Key, KeyBuffer, authority_with, keep_listed},
     observe::Bypass,
     semantics::{
         cache_status::Forward,
         directives::RequestDirectives,
-        no_vary_search::NoVarySearch,
         storable::Preset,
         vary::{selecting, too_wide},
     },
     store::Found,
 };
 
-#[derive(Default)]
-struct Scratch {
-    key: KeyBuffer,
-    bytes: Vec<u8>,
-}
-
 thread_local! {
-    /// What a look-up writes to: kept, so that it allocates nothing.
-    static SCRATCH: Cell<Scratch> = Cell::default();
+    /// What a look-up writes the key to: kept, so that it allocates nothing.
+    static SCRATCH: Cell<Option<Box<KeyBuffer>>> = const { Cell::new(None) };
 }
 
 /// A request that is being looked up.
@@ -53,6 +51,9 @@ struct Looking<'a> {
     original: &'a Uri,
     /// The same; with a declared query, as the handler sees it.
     uri: &'a Uri,
+    /// The path and the query of that.
+    path: &'a str,
+    query: Option<&'a str>,
     host: Host<'a>,
     facts: Facts,
     identity: Option<&'a str>,
@@ -61,30 +62,50 @@ struct Looking<'a> {
     trust: Option<Trust>,
 }
 
-/// Looks a request up, whose URI came in as `original`. `trust` is what was found out by asking, if
-/// somebody was asked.
+/// How a request came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival<'a> {
+    /// Its URI, and the path of that.
+    pub(crate) original: &'a Uri,
+    pub(crate) path: &'a str,
+    /// To whom it belongs, where the policy asks.
+    pub(crate) identity: Option<&'a str>,
+    pub(crate) now: Timestamp,
+    /// What was found out by asking, if somebody was asked.
+    pub(crate) trust: Option<Trust>,
+}
+
+/// Looks a request up.
 #[inline]
-pub(crate) fn look<B: 'static>(
+pub(crate) fn look(
     shared: &Arc<Shared>,
     matching: &Matching<'_>,
-    request: &Request<B>,
-    original: &Uri,
-    identity: Option<&str>,
-    now: Timestamp,
-    trust: Option<Trust>,
+    incoming: &Incoming<'_>,
+    arrival: Arrival<'_>,
 ) -> Looked {
-    let headers = request.headers();
+    let Arrival {
+        original,
+        path,
+        identity,
+        now,
+        trust,
+    } = arrival;
+    let query = original.query();
+    let headers = incoming.headers;
     let (facts, host) = Facts::read(headers);
-    if let Some(refused) = refusal(shared, matching, request, facts, identity.is_some()) {
+    if let Some(refused) = refusal(shared, matching, incoming, facts, identity.is_some()) {
         return matching.step_aside(refused);
     }
+    if is_long(path, query) {
+        return matching.step_aside(Bypass::LongUri);
+    }
     let cut;
-    let uri = match &matching.policy.query {
-        None => original,
+    let (uri, query) = match &matching.policy.query {
+        None => (original, query),
         Some(names) => match keep_listed(original, names) {
             Some(uri) => {
                 cut = uri;
-                &cut
+                (&cut, cut.query())
             }
             None => return Looked::Bypass(Bypass::Policy),
         },
@@ -92,15 +113,17 @@ pub(crate) fn look<B: 'static>(
     let looking = Looking {
         shared,
         matching,
-        method: request.method(),
+        method: incoming.method,
         headers,
         original,
         uri,
+        path,
+        query,
         host,
         facts,
         identity,
         tail: if shared.calls {
-            request.extensions().get()
+            incoming.extensions.get()
         } else {
             None
         },
@@ -109,10 +132,11 @@ pub(crate) fn look<B: 'static>(
     };
     // Taken out rather than borrowed: nothing else that this thread does meanwhile looks anything up,
     // and if it did, it would begin with an empty one.
-    let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+    let scratch = SCRATCH.try_with(Cell::take).ok().flatten();
+    let mut scratch = scratch.unwrap_or_default();
     let looked = looking.look(&mut scratch);
     // At the end of a thread there is no place left to put it.
-    let _ = SCRATCH.try_with(|place| place.set(scratch));
+    let _ = SCRATCH.try_with(|place| place.set(Some(scratch)));
     looked
 }
 
@@ -129,14 +153,14 @@ impl Matching<'_> {
 
 /// Returns why the request does not take part, whatever is stored.
 #[inline]
-fn refusal<B: 'static>(
+fn refusal(
     shared: &Shared,
     matching: &Matching<'_>,
-    request: &Request<B>,
+    incoming: &Incoming<'_>,
     facts: Facts,
     identified: bool,
 ) -> Option<Bypass> {
-    let (policy, headers) = (&matching.policy, request.headers());
+    let (policy, headers) = (&matching.policy, incoming.headers);
     if matching.state(&shared.core).is_paused() {
         return Some(Bypass::Paused);
     }
@@ -153,13 +177,10 @@ fn refusal<B: 'static>(
     if policy.no_store == Some(true) {
         return Some(Bypass::Policy);
     }
-    if is_long(request.uri()) {
-        return Some(Bypass::LongUri);
-    }
     if !policy.vary.is_empty() && too_wide(&policy.vary, headers) {
         return Some(Bypass::WideField);
     }
-    carries_body(request).then_some(Bypass::Body)
+    incoming.carries_body.then_some(Bypass::Body)
 }
 
 /// What was found for a request.
@@ -176,6 +197,19 @@ struct Match {
     names: Option<Arc<[HeaderName]>>,
 }
 
+impl Match {
+    /// Returns that there is nothing, so that the request goes forward for this reason.
+    const fn of(forward: Forward) -> Self {
+        Self {
+            stored: None,
+            spare: None,
+            soft_at: None,
+            forward,
+            names: None,
+        }
+    }
+}
+
 fn varied(entry: &Entry) -> Option<Arc<[HeaderName]>> {
     let variation = entry.variation.as_ref();
     variation.map(|variation| Arc::clone(&variation.names))
@@ -183,8 +217,7 @@ fn varied(entry: &Entry) -> Option<Arc<[HeaderName]>> {
 
 impl Looking<'_> {
     #[inline]
-    fn look(&self, scratch: &mut Scratch) -> Looked {
-        let Scratch { key, bytes } = scratch;
+    fn look(&self, key: &mut KeyBuffer) -> Looked {
         let Ok(path) = self.write_key(key) else {
             return self.matching.step_aside(Bypass::Host);
         };
@@ -194,11 +227,49 @@ impl Looking<'_> {
         if !self.matching.looked_up {
             return self.unknown(key, path);
         }
-        let Some(found) = self.found(key, bytes) else {
-            return Looked::Ask;
-        };
         let asked = self.honoured();
-        let step = plan(&self.question(&found, key, asked.as_ref()));
+        let core = &self.shared.core;
+        let found = match core.store.find(key.as_bytes(), self.headers) {
+            Found::Hit(entry) => {
+                let Some(trust) = self.trust else {
+                    return Looked::Ask;
+                };
+                let verdict = core.judge(&entry.seal, trust, self.now);
+                // Most look-ups end here: what follows is left out of their way.
+                if verdict == Verdict::Valid
+                    && let Step::Serve(standing) = self.plan(&entry, None, asked.as_ref())
+                {
+                    return Looked::Serve(entry, standing, self.facts);
+                }
+                self.judged(entry, trust, verdict)
+            }
+            Found::OtherVariants(names) => Match {
+                forward: Forward::VaryMiss,
+                names: Some(names),
+                ..Match::of(Forward::UriMiss)
+            },
+            Found::Miss => Match::of(Forward::UriMiss),
+        };
+        self.decide(found, asked, key, path)
+    }
+
+    /// Decides what is done with a request that is not served what is stored at once.
+    #[inline(never)]
+    fn decide(
+        &self,
+        found: Match,
+        asked: Option<RequestDirectives>,
+        key: &KeyBuffer,
+        path: Option<Key>,
+    ) -> Looked {
+        let step = match &found.stored {
+            Some(entry) => self.plan(entry, found.soft_at, asked.as_ref()),
+            None => {
+                let store = &self.shared.core.store;
+                let marked = store.is_uncacheable(key.as_bytes(), self.now);
+                plan(&self.question(None, marked, asked.as_ref()))
+            }
+        };
         match (step, found.stored) {
             (Step::Serve(standing), Some(entry)) => Looked::Serve(entry, standing, self.facts),
             (_, stored) => {
@@ -263,36 +334,12 @@ impl Looking<'_> {
         }
     }
 
-    /// Finds what is stored for the request and not void; none if somebody has to be asked first.
-    #[inline]
-    fn found(&self, key: &KeyBuffer, bytes: &mut Vec<u8>) -> Option<Match> {
+    /// Puts what is stored, and was found to be so, into the place that it may take.
+    #[inline(never)]
+    fn judged(&self, entry: Arc<Entry>, trust: Trust, verdict: Verdict) -> Match {
         let core = &self.shared.core;
-        let mut found = Match {
-            stored: None,
-            spare: None,
-            soft_at: None,
-            forward: Forward::UriMiss,
-            names: None,
-        };
-        match core.store.find(key.as_bytes(), self.headers, bytes) {
-            Found::Miss => {}
-            Found::OtherVariants(names) => {
-                found.forward = Forward::VaryMiss;
-                found.names = Some(names);
-            }
-            Found::Hit(entry) => {
-                found.forward = Forward::Stale;
-                self.judge(entry, self.trust?, &mut found);
-            }
-        }
-        Some(found)
-    }
-
-    /// Puts what is stored into the place that it may take.
-    #[inline]
-    fn judge(&self, entry: Arc<Entry>, trust: Trust, found: &mut Match) {
-        let core = &self.shared.core;
-        match core.judge(&entry.seal, trust, self.now) {
+        let mut found = Match::of(Forward::Stale);
+        match verdict {
             Verdict::Valid => found.stored = Some(entry),
             Verdict::Soft(at) => {
                 found.stored = Some(entry);
@@ -308,78 +355,40 @@ impl Looking<'_> {
                 }
             }
         }
+        found
+    }
+
+    /// Decides on a response that is stored.
+    #[inline(always)]
+    fn plan(
+        &self,
+        entry: &Entry,
+        soft_at: Option<Timestamp>,
+        request: Option<&RequestDirectives>,
+    ) -> Step {
+        let stored = Stored {
+            life: &entry.life,
+            flags: entry.reuse,
+            soft_at,
+            may_retry: entry.may_retry(self.now),
+        };
+        plan(&self.question(Some(stored), false, request))
     }
 
     #[inline]
     fn question<'q>(
         &self,
-        found: &'q Match,
-        key: &KeyBuffer,
+        stored: Option<Stored<'q>>,
+        marked: bool,
         request: Option<&'q RequestDirectives>,
     ) -> Question<'q> {
-        let stored = found.stored.as_ref().map(|entry| Stored {
-            life: &entry.life,
-            flags: entry.reuse,
-            soft_at: found.soft_at,
-            may_retry: entry.may_retry(self.now),
-        });
-        let store = &self.shared.core.store;
         Question {
             stored,
-            marked: stored.is_none() && store.is_uncacheable(key.as_bytes(), self.now),
+            marked,
             is_head: *self.method == Method::HEAD,
             wants_range: self.facts.wants_range(),
             request,
             now: self.now,
-        }
-    }
-
-    /// Writes the key. Where the responses of the path may say how they vary on the query, returns
-    /// the key of the path, under which that is remembered.
-    #[inline]
-    fn write_key(&self, key: &mut KeyBuffer) -> Result<Option<Key>, Refused> {
-        let policy = &self.matching.policy;
-        self.begin_key(key)?;
-        if policy.no_vary_search != Some(true) || policy.query.is_some() {
-            self.finish_key(self.uri.query(), key);
-            return Ok(None);
-        }
-        self.finish_key(None, key);
-        let path = key.to_key();
-        match self.shared.known.variance(&path) {
-            Some(variance) => *key = with_query(&path, &variance, self.uri.query()),
-            None => {
-                self.begin_key(key)?;
-                self.finish_key(self.uri.query(), key);
-            }
-        }
-        Ok(Some(path))
-    }
-
-    #[inline]
-    fn begin_key(&self, key: &mut KeyBuffer) -> Result<(), Refused> {
-        if let (None, Host::One(host)) = (self.original.authority(), self.host)
-            && self.shared.recipe.begin_again(host.as_bytes(), key)
-        {
-            return Ok(());
-        }
-        let authority = authority_with(self.original, self.host)?;
-        self.shared.recipe.begin(&authority, key);
-        Ok(())
-    }
-
-    #[inline]
-    fn finish_key(&self, query: Option<&str>, key: &mut KeyBuffer) {
-        let request = KeyedRequest {
-            path: self.uri.path(),
-            query,
-            headers: self.headers,
-            pattern: self.matching.pattern(),
-            identity: self.identity,
-        };
-        (self.shared.recipe).finish(&self.matching.policy, &request, key);
-        if let Some(KeyTail(tail)) = self.tail {
-            key.part(tail);
         }
     }
 
@@ -417,17 +426,6 @@ impl Looking<'_> {
             reads: super::gathered::Reads::begin(&self.shared.core),
         }
     }
-}
-
-/// Returns the key of a request whose responses vary on the query as `variance` says: the key of
-/// its path, then the query in the form that all equivalent queries share.
-pub(crate) fn with_query(path: &Key, variance: &NoVarySearch, query: Option<&str>) -> KeyBuffer {
-    let mut canonical = Vec::new();
-    variance.canonical(query, &mut canonical);
-    let mut key = KeyBuffer::default();
-    key.raw(path);
-    key.part(&canonical);
-    key
 }
 
 /// Returns the key of the flights of a request: those of one variant, where it is known on which

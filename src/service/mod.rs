@@ -5,6 +5,7 @@
 //!
 //! | question | file |
 //! | --- | --- |
+//! | Is it a hit, as most are? | `front` |
 //! | What in the head of a request matters? | `facts` |
 //! | Which policy holds for it? | `settings`, `known` |
 //! | Which policy holds for the response? | `taught` |
@@ -32,6 +33,7 @@ mod facts;
 mod fallback;
 mod fill;
 mod follow;
+mod front;
 mod gathered;
 mod judge;
 mod kept;

@@ -94,7 +94,7 @@ impl Mutation {
     fn of<R>(shared: &Arc<Shared>, request: &Request<R>, collector: Invalidations) -> Self {
         let uri = original_uri(request);
         let authority = key::authority(uri, request.headers()).ok();
-        let matched = shared.matching(request, uri.path()).kept();
+        let matched = shared.matching(request.extensions(), uri.path()).kept();
         // A request without a good authority may have reached any of them.
         let resource = Target::resource(authority.as_deref(), uri.path());
         let purge = Purge::hard([resource])

@@ -56,8 +56,7 @@ pub(crate) enum Second {
 pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let mut scratch = Vec::new();
-    let known = match core.store.find(&kept.key, &kept.headers, &mut scratch) {
+    let known = match core.store.find(&kept.key, &kept.headers) {
         Found::OtherVariants(names) => Some(names),
         Found::Hit(entry) => entry.variation.as_ref().map(|own| Arc::clone(&own.names)),
         Found::Miss => None,

@@ -2,7 +2,7 @@
 
 use std::{ops::Deref, sync::Arc};
 
-use http::{HeaderName, Request};
+use http::{Extensions, HeaderName};
 
 use super::known::{Known, KnownRoutes};
 use crate::{
@@ -223,11 +223,11 @@ impl Shared {
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.
     #[inline]
-    pub(crate) fn matching<B>(&self, request: &Request<B>, path: &str) -> Matching<'_> {
+    pub(crate) fn matching(&self, extensions: &Extensions, path: &str) -> Matching<'_> {
         let pattern = if self.calls {
             Some(path)
         } else {
-            matched_pattern(request)
+            matched_pattern(extensions)
         };
         self.matching_by(pattern, path)
     }
@@ -277,14 +277,13 @@ impl Shared {
 
 /// Returns the pattern that axum's router matched.
 #[cfg(feature = "axum")]
-fn matched_pattern<B>(request: &Request<B>) -> Option<&str> {
-    request
-        .extensions()
+fn matched_pattern(extensions: &Extensions) -> Option<&str> {
+    extensions
         .get::<axum::extract::MatchedPath>()
         .map(axum::extract::MatchedPath::as_str)
 }
 
 #[cfg(not(feature = "axum"))]
-fn matched_pattern<B>(_: &Request<B>) -> Option<&str> {
+fn matched_pattern(_: &Extensions) -> Option<&str> {
     None
 }

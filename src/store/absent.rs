@@ -30,7 +30,7 @@ impl Memory {
         })
     }
 
-    pub(crate) fn find(&self, _: &[u8], _: &HeaderMap, _: &mut Vec<u8>) -> Found {
+    pub(crate) fn find(&self, _: &[u8], _: &HeaderMap) -> Found {
         Found::Miss
     }
 

@@ -24,6 +24,7 @@
 //! asks for, and refusals are counted.
 
 use std::{
+    cell::Cell,
     fmt,
     hash::{BuildHasher, RandomState},
     sync::{
@@ -40,13 +41,13 @@ use super::{
     Found,
     markers::Markers,
     slot::{ByWeight, Collect, INDEX_SLOT, Left, Slot},
-    variants::Variant,
+    variants::{Variant, Variants},
 };
 use crate::{
     clock::Timestamp,
     entry::Entry,
     error::{Error, ErrorKind},
-    key::{Key, Sought},
+    key::{Key, KeyHash, Sought},
 };
 
 /// The share of a shard for favourites. With 0.8, and ghosts for as many keys as there are entries,
@@ -71,9 +72,14 @@ const LARGEST_HEAD: u64 = 32 << 10;
 /// How many writers may be at work at a time if they write to different URLs.
 const TURNS: usize = 64;
 
+thread_local! {
+    /// What the values that select a variant are written to: kept, so that it allocates nothing.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
 /// The responses in memory.
 pub(crate) struct Memory {
-    slots: Cache<Key, Slot, ByWeight, RandomState, Collect>,
+    slots: Cache<Key, Slot, ByWeight, KeyHash, Collect>,
     markers: Markers,
     turns: [Mutex<()>; TURNS],
     hasher: RandomState,
@@ -115,7 +121,7 @@ impl Memory {
             .build()
             .map_err(|cause| Error::new(ErrorKind::Configuration, cause.to_string()))?;
         Ok(Self {
-            slots: Cache::with_options(options, ByWeight, RandomState::new(), Collect),
+            slots: Cache::with_options(options, ByWeight, KeyHash::new(), Collect),
             markers: Markers::new(),
             turns: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
@@ -124,23 +130,29 @@ impl Memory {
         })
     }
 
-    /// Returns what is stored for `request`, whose primary key is `key`.
-    ///
-    /// `scratch` is overwritten; kept between calls it makes a look-up free of allocations.
+    /// Returns what is stored for `request`, whose primary key is `key`. Allocates nothing.
     #[inline]
-    pub(crate) fn find(&self, key: &[u8], request: &HeaderMap, scratch: &mut Vec<u8>) -> Found {
+    pub(crate) fn find(&self, key: &[u8], request: &HeaderMap) -> Found {
         match self.slots.get(&Sought(key)) {
             None => Found::Miss,
             Some(Slot::Entry { entry, .. }) => Found::Hit(entry),
-            Some(Slot::Variants { variants, .. }) => {
-                let mut selected = variants.selected(request, scratch);
-                match selected.find_map(|key| self.variant(key)) {
-                    Some(entry) => Found::Hit(entry),
-                    None => variants
-                        .newest_names()
-                        .map_or(Found::Miss, |names| Found::OtherVariants(Arc::clone(names))),
-                }
-            }
+            Some(Slot::Variants { variants, .. }) => self.select(&variants, request),
+        }
+    }
+
+    /// Returns the one of `variants` that `request` selects.
+    fn select(&self, variants: &Variants, request: &HeaderMap) -> Found {
+        // Taken out rather than borrowed: an entry that is dropped meanwhile looks nothing up.
+        let mut scratch = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let found = variants
+            .selected(request, &mut scratch)
+            .find_map(|key| self.variant(key));
+        // At the end of a thread there is no place left to put it.
+        let _ = SCRATCH.try_with(|place| place.set(scratch));
+        match (found, variants.newest_names()) {
+            (Some(entry), _) => Found::Hit(entry),
+            (None, Some(names)) => Found::OtherVariants(Arc::clone(names)),
+            (None, None) => Found::Miss,
         }
     }
 

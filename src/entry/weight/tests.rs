@@ -26,7 +26,7 @@ fn serve(entry: &Entry) {
         .take(1 + usize::from(gzip))
     {
         drop((
-            entry.hit_fields(form, Some(entry.body.length), now, status),
+            entry.hit(form, Some(entry.body.length), now, status),
             entry.body.clone(),
         ));
     }

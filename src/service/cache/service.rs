@@ -13,16 +13,16 @@ use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
     handle::{Answered, Core},
-    invalidate::Trust,
-    observe::{Outcome, Span, is_measured},
+    observe::Outcome,
     policy::Policy,
     semantics::methods::is_safe,
     service::{
-        answer::{Asked, Told, answer, only_if_cached_miss, takes_long, verbatim},
+        answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
         facts::{Facts, is_read},
         fill::{fetch, refresh},
+        front::{Front, Incoming, front, front_of, looked, owned},
         kept::{cut_query, original_uri},
-        look::{Fetch, Looked, look},
+        look::{Arrival, Fetch, Looked},
         mutation::mutate,
         nested::is_in_flight,
         plan::Standing,
@@ -70,7 +70,7 @@ where
     }
 
     #[inline]
-    fn call(&mut self, mut request: Request<R>) -> Self::Future {
+    fn call(&mut self, request: Request<R>) -> Self::Future {
         let Self { inner, shared } = self;
         if !is_read(request.method()) {
             let is_call = is_in_flight(&shared.core, request.extensions());
@@ -80,68 +80,59 @@ where
                 ResponseFuture::slow(mutate(Arc::clone(shared), inner.clone(), request))
             };
         }
-        let measured = is_measured().then(Stopwatch::start);
-        let now = shared.core.clock.now();
-        let matching = shared.matching(&request, original_uri(&request).path());
-        let mut owner = None;
-        if let Some(identify) = &matching.policy.identity {
-            let (parts, body) = request.into_parts();
-            owner = identify.of(&parts);
-            request = Request::from_parts(parts, body);
+        match front(shared, &Incoming::of(&request)) {
+            Front::Ready(response) => ResponseFuture::ready(response.map(CacheBody::full)),
+            front => beyond(inner, shared, front, request),
         }
-        let looked = looked(shared, &matching, &request, owner.as_deref(), now, None);
-        if let Looked::Serve(entry, Standing::Fresh, facts) = &looked {
-            let asked = Asked {
-                method: request.method(),
-                headers: request.headers(),
-                facts: *facts,
-            };
-            if let Some(response) = verbatim(&shared.core, entry, &asked, now) {
-                let core = &shared.core;
-                let answered = Answered {
-                    state: matching.state(core),
-                    outcome: Outcome::Hit,
-                    method: request.method(),
-                    uri: original_uri(&request),
-                };
-                core.hit(&answered, entry, now, measured);
-                return ResponseFuture::ready(response);
-            }
-        }
-        if matches!(looked, Looked::Ask) {
-            let asking = Asking {
-                shared: Arc::clone(shared),
-                matched: matching.kept(),
-                owner,
-                measured,
-            };
-            return ResponseFuture::slow(asking.answer(inner.clone(), request));
-        }
-        let arrived = Arrived {
-            shared,
-            matching: &matching,
-            now,
-            measured,
-        };
-        forward(inner, arrived, looked, request)
     }
 }
 
-/// Looks a request up, as a span of its trace.
-#[inline]
-fn looked<R: 'static>(
-    shared: &Arc<Shared>,
-    matching: &Matching<'_>,
-    request: &Request<R>,
-    owner: Option<&str>,
-    now: Timestamp,
-    trust: Option<Trust>,
-) -> Looked {
-    let span = Span::lookup(matching.state(&shared.core).label());
-    let original = original_uri(request);
-    let looked = span.in_scope(|| look(shared, matching, request, original, owner, now, trust));
-    span.decided(looked.as_str());
-    looked
+/// Does with a request what is to be done, unless the first look was enough.
+#[inline(never)]
+fn beyond<'a, S, R, B>(
+    inner: &mut S,
+    shared: &'a Arc<Shared>,
+    mut front: Front<'a>,
+    mut request: Request<R>,
+) -> FutureOf<S, R, B>
+where
+    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let mut owner = None;
+    if let Front::Whose(seen) = front {
+        (owner, request) = owned(&seen.matching.policy, request);
+        let incoming = Incoming::of(&request);
+        let arrival = Arrival {
+            identity: owner.as_deref(),
+            ..incoming.arrival(seen.now)
+        };
+        front = front_of(shared, seen, &incoming, arrival);
+    }
+    match front {
+        Front::Ready(response) => ResponseFuture::ready(response.map(CacheBody::full)),
+        Front::Looked(seen, Looked::Ask) | Front::Whose(seen) => {
+            let asking = Asking {
+                shared: Arc::clone(shared),
+                matched: seen.matching.kept(),
+                owner,
+                measured: seen.measured,
+            };
+            ResponseFuture::slow(asking.answer(inner.clone(), request))
+        }
+        Front::Looked(seen, looked) => {
+            let arrived = Arrived {
+                shared,
+                matching: &seen.matching,
+                now: seen.now,
+                measured: seen.measured,
+            };
+            forward(inner, arrived, looked, request)
+        }
+    }
 }
 
 /// A request of which nothing can be said before the shared registry has been asked.
@@ -170,8 +161,13 @@ impl Asking {
         let trust = shared.core.ask().await;
         let answered = {
             let (matching, now) = (self.matched.borrowed(), shared.core.clock.now());
-            let owner = self.owner.as_deref();
-            let looked = looked(shared, &matching, &request, owner, now, Some(trust));
+            let incoming = Incoming::of(&request);
+            let arrival = Arrival {
+                identity: self.owner.as_deref(),
+                trust: Some(trust),
+                ..incoming.arrival(now)
+            };
+            let looked = looked(shared, &matching, &incoming, arrival);
             let arrived = Arrived {
                 shared,
                 matching: &matching,
@@ -218,8 +214,7 @@ impl Arrived<'_> {
     }
 }
 
-/// Does with a request what is to be done, unless it was answered verbatim.
-#[inline(never)]
+/// Does with a request what its look-up came to.
 fn forward<S, R, B>(
     inner: &mut S,
     arrived: Arrived<'_>,

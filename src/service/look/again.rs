@@ -24,7 +24,7 @@ use crate::{
 pub(crate) fn look_again(fetch: &Fetch) -> Option<(Arc<Entry>, Standing)> {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let Found::Hit(entry) = core.store.find(&kept.key, &kept.headers, &mut Vec::new()) else {
+    let Found::Hit(entry) = core.store.find(&kept.key, &kept.headers) else {
         return None;
     };
     let now = core.clock.now();
@@ -66,14 +66,14 @@ pub(crate) fn keep_post<B: 'static>(
         return None;
     }
     let (uri, headers) = (original_uri(request), request.headers());
-    let matching = shared.matching(request, uri.path());
+    let matching = shared.matching(request.extensions(), uri.path());
     let policy = &matching.policy;
     let is_kept = matching.looked_up
         && policy.no_store != Some(true)
         && policy.query.is_none()
         && policy.identity.is_none()
         && !matching.state(&shared.core).is_paused()
-        && !is_long(uri)
+        && !is_long(uri.path(), uri.query())
         && !too_wide(&policy.vary, headers);
     let (facts, host) = Facts::read(headers);
     let looking = Looking {
@@ -83,6 +83,8 @@ pub(crate) fn keep_post<B: 'static>(
         headers,
         original: uri,
         uri,
+        path: uri.path(),
+        query: uri.query(),
         host,
         facts,
         identity: None,
