@@ -35,10 +35,13 @@ pub(crate) enum Fault {
     OpenDoors,
     /// Entries from the second tier are not compared with their checksum.
     NoChecksum,
+    /// The lock of handler runs is granted to whoever asks. Not to be found: nothing but the number
+    /// of runs may depend on it.
+    LockForAll,
 }
 
 /// Every fault, by the name that the environment uses.
-const FAULTS: [(&str, Fault); 13] = [
+const FAULTS: [(&str, Fault); 14] = [
     ("no-fence", Fault::NoFence),
     ("late-seal", Fault::LateSeal),
     ("any-flight", Fault::AnyFlight),
@@ -52,6 +55,7 @@ const FAULTS: [(&str, Fault); 13] = [
     ("late-promotion", Fault::LatePromotion),
     ("open-doors", Fault::OpenDoors),
     ("no-checksum", Fault::NoChecksum),
+    ("lock-for-all", Fault::LockForAll),
 ];
 
 static PLANTED: LazyLock<Option<Fault>> = LazyLock::new(|| {

@@ -17,6 +17,7 @@ use super::{
     Loading, Typed,
     look::{Stored, is_absence},
     run::Made,
+    start::Start,
 };
 use crate::{
     entry::{Entry, Seal},
@@ -66,7 +67,8 @@ impl error::Error for LoadError {
 type Loaded<T> = Result<Option<Arc<T>>, LoadError>;
 
 /// A stored value is of another type, or damaged.
-struct Unreadable;
+#[derive(Debug)]
+pub(super) struct Unreadable;
 
 /// How a load went, for the one who started it.
 enum Ended<T> {
@@ -148,7 +150,7 @@ where
     }
 
     /// Returns what an entry says, if it can be read.
-    fn answer(&self, entry: &Entry) -> Result<Option<Arc<T>>, Unreadable> {
+    pub(super) fn answer(&self, entry: &Entry) -> Result<Option<Arc<T>>, Unreadable> {
         if is_absence(entry) {
             return Ok(None);
         }
@@ -290,22 +292,30 @@ where
         // The reader's run is what the value's tags are for, also if the value comes later.
         let reader = Gathering::current();
         self.core.spawn(async move {
-            let position = leader.seal().position;
-            let began = typed.core.clock.now();
-            if let Some(entry) = typed.fresh_elsewhere(&id, position.local).await {
-                if let (Some(reader), false) = (&reader, old.is_some()) {
+            let told = |entry: &Entry| {
+                if let Some(reader) = &reader {
                     reader.within(|| Gathering::note(&*entry.tags, entry.life.received));
                 }
-                if let Ok(value) = typed.answer(&entry) {
+            };
+            let begun = match typed.start(&id, leader.seal(), old.is_none()).await {
+                Start::Load(begun) => begun,
+                Start::Found(entry) => {
+                    if old.is_none() {
+                        told(&entry);
+                    }
+                    let value = typed.answer(&entry).map_err(|Unreadable| LoadError::LOST);
                     leader.land(Landing::Landed(Load::Brought(entry)));
-                    drop(sender.send(Ended::Loaded(Ok(value))));
+                    drop(sender.send(Ended::Loaded(value)));
                     return;
                 }
-            }
+                // Dropping the leader lets those lead who have come to wait all the same.
+                Start::Leave => return,
+            };
             let ended = match CatchPanic::new(typed.made(load)).await {
                 Err(payload) => Ended::Panicked(payload),
                 Ok(Err(error)) => {
                     typed.core.counters.note(Event::Failed);
+                    begun.brings_nothing_to_share();
                     if let Some(old) = old {
                         old.put_off(typed.core.clock.now());
                     }
@@ -315,11 +325,9 @@ where
                     Ended::Loaded(Err(error))
                 }
                 Ok(Ok(made)) => {
-                    if let Some(entry) = typed.entry(&id, &made, position, began) {
-                        if let Some(reader) = reader {
-                            reader.within(|| Gathering::note(&*entry.tags, entry.life.received));
-                        }
-                        typed.put_packed(Arc::clone(&entry)).await;
+                    if let Some(entry) = typed.entry(&id, &made, begun.position, begun.at) {
+                        told(&entry);
+                        typed.put_locked(Arc::clone(&entry), begun.lock).await;
                         leader.land(Landing::Landed(Load::Brought(entry)));
                     }
                     Ended::Loaded(Ok(made.value))
@@ -331,17 +339,6 @@ where
         receiver
     }
 
-    /// Returns the value as the second tier has it, if it is fresh and not to be loaded ahead.
-    async fn fresh_elsewhere(&self, id: &str, local: u64) -> Option<Arc<Entry>> {
-        match self.recalled(id, local, self.core.asked().await).await {
-            Stored::Fresh {
-                entry,
-                refresh: false,
-            } => Some(entry),
-            _ => None,
-        }
-    }
-
     /// Loads for one caller alone; the value may still be stored.
     async fn alone<F, O, E>(&self, id: &str, load: F) -> Loaded<T>
     where
@@ -349,9 +346,9 @@ where
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Into<Box<dyn error::Error + Send + Sync>> + Send + 'static,
     {
-        let (position, began) = (self.core.position(), self.core.clock.now());
+        let begun = self.begun();
         let made = self.made(load).await?;
-        if let Some(entry) = self.entry(id, &made, position, began) {
+        if let Some(entry) = self.entry(id, &made, begun.position, begun.at) {
             Gathering::note(&*entry.tags, entry.life.received);
             self.put_packed(entry).await;
         }

@@ -313,7 +313,7 @@ where
         let nothing = Made::of(None);
         let (position, began) = (self.position, self.began);
         if let Some(entry) = self.typed.entry(&self.id, &nothing, position, began) {
-            self.typed.put(&entry);
+            self.typed.put(&entry, None);
         }
     }
 }

@@ -23,6 +23,7 @@ mod loading;
 mod look;
 mod run;
 mod settings;
+mod start;
 mod typed;
 mod write;
 #[cfg(feature = "write-behind")]

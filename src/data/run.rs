@@ -21,7 +21,7 @@ use crate::{
     observe::Event,
     policy::{MAX_TAGS, shorten},
     semantics::reuse::ReuseFlags,
-    store::Whence,
+    store::{Lock, Whence},
 };
 
 /// A lifetime below this is not refreshed ahead of its end: there would be little left of it.
@@ -177,6 +177,11 @@ where
     /// Packs a value that is large, off the async threads if that takes long, and stores it. Tells
     /// whether it is stored.
     pub(super) async fn put_packed(&self, entry: Arc<Entry>) -> bool {
+        self.put_locked(entry, None).await
+    }
+
+    /// The same; a lock is given back behind it.
+    pub(super) async fn put_locked(&self, entry: Arc<Entry>, lock: Option<Arc<Lock>>) -> bool {
         let wish = if cfg!(feature = "lz4") {
             Coding::Lz4
         } else {
@@ -189,19 +194,23 @@ where
         } else {
             pack(bytes, wish)
         };
-        self.put(&Arc::new(Entry {
+        let packed = Arc::new(Entry {
             head: Arc::clone(&entry.head),
             body,
             trailers: None,
-        }))
+        });
+        self.put(&packed, lock)
     }
 
     /// Stores an entry unless it is void already, too long, or not to be stored at all. Tells whether
-    /// one of the tiers has taken it.
-    pub(super) fn put(&self, entry: &Arc<Entry>) -> bool {
+    /// one of the tiers has taken it. A `lock` is given back behind it.
+    pub(super) fn put(&self, entry: &Arc<Entry>, lock: Option<Arc<Lock>>) -> bool {
         let core = &self.core;
         if entry.life.gone_at <= core.clock.now() || entry.body.length > core.max_body {
             core.counters.note(Event::Declined);
+            if let Some(lock) = lock {
+                lock.unshared();
+            }
             return false;
         }
         if core.is_fenced(&entry.seal) {
@@ -212,16 +221,16 @@ where
             core.counters.note(Event::Stored);
         }
         if let Some(second) = &core.second {
-            second.put(&entry.key, entry, nowhere());
+            second.put(&entry.key, entry, nowhere(lock));
         }
         is_kept || core.second.is_some()
     }
 }
 
 /// Returns where the request of a value went: there was none.
-fn nowhere() -> Whence {
+fn nowhere(lock: Option<Arc<Lock>>) -> Whence {
     Whence {
-        lock: None,
+        lock,
         authority: Box::default(),
         uri: http::Uri::default(),
         route: None,

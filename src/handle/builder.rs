@@ -126,12 +126,14 @@ impl LarderBuilder {
         self
     }
 
-    /// Lets one node at a time run the handler of a key, as far as that can be had. Default: no.
+    /// Lets one node at a time run the handler of a key, or load a value, as far as that can be had.
+    /// Default: no.
     ///
-    /// Without it each node runs it once. Those who wait look for the answer in Redis, at most for
-    /// the wait limit; it costs each handler run a round trip. It spares the origin and nothing
-    /// else: what is served, and how fresh it is, does not depend on it. Has no effect without
-    /// [`redis`](Self::redis).
+    /// Without it each node runs it once. Those who wait are woken when the run has ended, and look
+    /// for the answer in Redis; after the wait limit they run it themselves. If the node that runs it
+    /// dies, another takes its place within about two seconds. It costs each run a round trip. It
+    /// spares the origin and nothing else: what is served, and how fresh it is, does not depend on
+    /// it. Has no effect without [`redis`](Self::redis).
     #[cfg(feature = "redis")]
     pub fn flight_lock(mut self, on: bool) -> Self {
         self.flight_lock = on;

@@ -11,6 +11,7 @@ mod publish;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod turn;
 #[cfg(feature = "data")]
 mod values;
 
@@ -34,6 +35,7 @@ pub(crate) use self::{
 pub(crate) use self::{
     core::{Core, Draft},
     record::Answered,
+    turn::{Turn, Waiting},
 };
 use crate::{
     invalidate::{Ack, Purge},

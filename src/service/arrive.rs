@@ -77,6 +77,7 @@ impl Arrival<'_> {
             }
             Ok(Err(error)) => {
                 self.failed();
+                self.kept.brings_nothing_to_share();
                 self.leader.land(Landing::Failed);
                 Run::Error(error)
             }
@@ -107,7 +108,11 @@ impl Arrival<'_> {
         }
         let reason = self.reason;
         let (mut parts, body) = response.into_parts();
-        match judge(self.kept, &mut parts, body.size_hint().exact()) {
+        let judged = judge(self.kept, &mut parts, body.size_hint().exact());
+        if !matches!(judged, Judged::Store(_)) {
+            self.kept.brings_nothing_to_share();
+        }
+        match judged {
             Judged::Store(head) | Judged::Share(head) => {
                 let response = Response::from_parts(parts, body);
                 let waiting = Waiting::Followers(self.leader);
@@ -182,6 +187,7 @@ impl Arrival<'_> {
                 Run::Confirmed(entry)
             }
             Some(Renewed::ForOne(entry)) => {
+                self.kept.brings_nothing_to_share();
                 second::remove(self.kept);
                 self.leader.land(Landing::Declined);
                 Run::Confirmed(entry)

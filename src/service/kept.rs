@@ -113,6 +113,13 @@ impl Kept {
                 .is_some_and(|asked| asked.has(Flag::NoStore))
     }
 
+    /// Says that other nodes need not wait for what this run brings.
+    pub(crate) fn brings_nothing_to_share(&self) {
+        if let Some(lock) = &self.lock {
+            lock.unshared();
+        }
+    }
+
     /// Counts how the request was answered.
     pub(crate) fn answered(&self, outcome: Outcome) {
         let core = &self.shared.core;

@@ -3,24 +3,28 @@
 use std::{any::Any, future::poll_fn, sync::Arc};
 
 use http::{Request, Response};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tower_service::Service;
 
 use super::{
     arrive::{Arrival, candidates, question},
     cache::CacheBody,
+    follow::WAIT_LIMIT,
     kept::Kept,
     look::Fetch,
     nested::take_off,
     plan::Standing,
     pump::{FILL_LIMIT, Fillable, FlightLeader},
     second::{self, Second},
-    turn::{self, Turn, turn},
 };
 use crate::{
     clock::Timestamp,
     entry::Entry,
     flight::{CatchPanic, Landing},
+    handle::{Turn, Waiting},
     observe::{Event, Span},
     semantics::cache_status::Forward,
     store::SecondTier,
@@ -133,7 +137,10 @@ impl<B: Fillable, E> Flying<B, E> {
         mut fetch: Box<Fetch>,
         mut purpose: Purpose,
     ) -> Option<Self> {
-        let deadline = turn::deadline(&fetch);
+        let core = Arc::clone(&fetch.kept.shared.core);
+        let limit = fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
+        let deadline = Instant::now() + limit;
+        let mut has_waited = false;
         loop {
             match second::ask(tier, &fetch).await {
                 Second::Nothing => {}
@@ -158,10 +165,24 @@ impl<B: Fillable, E> Flying<B, E> {
             if self.kept.lock.is_some() || !tier.has_lock() {
                 return Some(self);
             }
-            match turn(tier, &fetch, purpose, deadline).await {
-                Turn::Run(None) => return Some(self),
-                Turn::Run(lock) => self.kept.lock = lock,
-                Turn::Look => {}
+            let waiting = Waiting {
+                tier,
+                key: &fetch.flight,
+                seal: &fetch.kept.seal(),
+                is_awaited: purpose == Purpose::Answer,
+                has_waited,
+                deadline,
+            };
+            match core.take_turn(waiting).await {
+                Turn::Run(lock) => {
+                    let runs_at_once = lock.is_none();
+                    self.kept.lock = lock;
+                    begin_now(&mut self.kept, &mut self.candidates, &mut fetch);
+                    if runs_at_once {
+                        return Some(self);
+                    }
+                }
+                Turn::Look => has_waited = true,
                 Turn::Leave => return None,
             }
         }
@@ -184,7 +205,9 @@ impl<B: Fillable, E> Flying<B, E> {
         self.leader.land(Landing::Landed(Arc::clone(entry)));
         let run = Run::Found(Arc::clone(entry), standing);
         tell(&mut self.sender, run, None);
-        fetch.kept.restart();
+        self.candidates.clear();
+        self.candidates.push(Arc::clone(entry));
+        begin_now(&mut self.kept, &mut self.candidates, fetch);
         let core = Arc::clone(&fetch.kept.shared.core);
         self.leader = core.flights.lead(
             &fetch.flight,
@@ -192,11 +215,6 @@ impl<B: Fillable, E> Flying<B, E> {
             || fetch.kept.seal(),
         )?;
         core.counters.note(Event::Refreshed);
-        let lock = self.kept.lock.take();
-        self.kept = fetch.kept.clone();
-        self.kept.lock = lock;
-        self.candidates.clear();
-        self.candidates.push(Arc::clone(entry));
         Some(self)
     }
 
@@ -211,6 +229,17 @@ impl<B: Fillable, E> Flying<B, E> {
         let run = landing.arrive(ended);
         tell(&mut self.sender, run, self.stale);
     }
+}
+
+/// Lets a run begin at the place in the order of invalidations that is reached by now. What was purged
+/// on the way is not asked about: what is confirmed counts as new.
+fn begin_now(kept: &mut Kept, candidates: &mut Vec<Arc<Entry>>, fetch: &mut Fetch) {
+    fetch.kept.restart();
+    let lock = kept.lock.take();
+    *kept = fetch.kept.clone();
+    kept.lock = lock;
+    let core = &kept.shared.core;
+    candidates.retain(|entry| !core.is_dead(&entry.seal));
 }
 
 /// Tells the one who led. He may not be waiting: a client that left, or a refresh.

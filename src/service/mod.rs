@@ -51,7 +51,6 @@ mod settings;
 mod status;
 mod swr;
 mod taught;
-mod turn;
 mod watch;
 
 #[cfg(feature = "axum")]

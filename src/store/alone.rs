@@ -19,17 +19,44 @@ pub(crate) enum SecondTier {}
 #[derive(Debug)]
 pub(crate) enum Lock {}
 
+impl Lock {
+    pub(crate) fn unshared(&self) {
+        match *self {}
+    }
+}
+
 /// What trying came to, which nobody does.
 #[derive(Debug)]
 pub(crate) enum Locked {
     Held(Arc<Lock>),
-    Busy(Position, Rival),
+    Busy(Rival),
     Unknown,
 }
 
 /// The lock of another node.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Rival {}
+
+impl Rival {
+    pub(crate) fn begun(&self) -> Position {
+        match *self {}
+    }
+
+    #[expect(
+        clippy::unused_async,
+        reason = "this has the face of the tier in Redis"
+    )]
+    pub(crate) async fn released(&mut self) -> Released {
+        match *self {}
+    }
+}
+
+/// How the run of another node has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Released {
+    Open,
+    Unshared,
+}
 
 impl SecondTier {
     pub(crate) fn has_lock(&self) -> bool {
@@ -40,7 +67,7 @@ impl SecondTier {
         clippy::unused_async,
         reason = "this has the face of the tier in Redis"
     )]
-    pub(crate) async fn lock(&self, _: &Key, _: Position) -> Locked {
+    pub(crate) async fn lock(&self, _: &Key, _: Position, _: bool) -> Locked {
         match *self {}
     }
 
@@ -48,7 +75,7 @@ impl SecondTier {
         clippy::unused_async,
         reason = "this has the face of the tier in Redis"
     )]
-    pub(crate) async fn take_over(&self, _: &Key, _: Position, _: &Rival) -> Locked {
+    pub(crate) async fn take_over(&self, _: &Key, _: Position, _: &Rival) -> Option<Arc<Lock>> {
         match *self {}
     }
 

@@ -37,7 +37,7 @@ use http::HeaderName;
 pub(crate) use self::{
     markers::Markers,
     memory::Memory,
-    redis::{Lock, Locked, SecondTier},
+    redis::{Lock, Locked, Released, Rival, SecondTier},
     second::{Wanted, Whence},
     variants::MOST_VARIANTS,
 };

@@ -30,6 +30,5 @@ pub(crate) struct Whence {
     /// The route pattern that it was declared under.
     pub(crate) route: Option<Arc<str>>,
     /// What keeps other nodes from running the same handler, until the entry is written.
-    #[expect(dead_code, reason = "dropping it is what it is for")]
     pub(crate) lock: Option<Arc<Lock>>,
 }

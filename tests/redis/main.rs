@@ -10,6 +10,7 @@
 //! - [`data`]: what it holds is cut, wrong, old, evicted or gone, or there is no room for it.
 //! - [`channel`]: what nodes tell each other is lost, late, doubled, foreign or too much.
 //! - [`flight`]: one node of all runs a handler, and its holder dies, hangs or is late.
+//! - [`values`]: the same for loads of values.
 //! - [`hostile`]: something else listens where Redis should.
 //! - [`clocks`]: wall clocks of nodes are an hour apart.
 //!
@@ -44,5 +45,6 @@ mod sentinel;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;
+mod values;
 #[cfg(feature = "redis-tls")]
 mod ways;

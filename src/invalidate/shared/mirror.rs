@@ -88,10 +88,10 @@ impl<H: Host> Mirror<'_, H> {
         let Some((_, relay)) = upgraded(&self.host) else {
             return;
         };
-        let channel = relay.registry.channel();
+        let channels = relay.registry.channels();
         drop(relay);
-        // Without the channel only outside messages are missed, which are hints.
-        if let Ok(Ok(())) = timeout(SILENCE, self.reader.subscribe(&channel)).await {
+        // Without the channels only hints are missed.
+        if let Ok(Ok(())) = timeout(SILENCE, self.reader.subscribe(&channels)).await {
             tokio::spawn(bus::listen(mailbox, Weak::clone(&self.host)));
         }
         // Whatever ends it, what is known stays known; only its age grows.

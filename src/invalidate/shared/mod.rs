@@ -47,6 +47,7 @@ pub(crate) mod outbox;
 mod pause;
 
 use std::{
+    future::Future,
     hash::{BuildHasher, RandomState},
     sync::{
         Arc, Weak,
@@ -185,6 +186,16 @@ impl Relay {
             Trust::Nothing
         } else {
             Trust::Alone
+        }
+    }
+
+    /// Returns what is ready when the mirror has gone on since this was called.
+    pub(crate) fn moved(&self) -> impl Future<Output = ()> + use<> {
+        let mut progress = self.progress.subscribe();
+        async move {
+            if progress.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
         }
     }
 

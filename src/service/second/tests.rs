@@ -1,7 +1,10 @@
 //! Two nodes over one real server.
 
+mod locked;
+
 use std::{
     convert::Infallible,
+    pin::Pin,
     sync::{
         Mutex,
         atomic::{AtomicUsize, Ordering},
@@ -13,6 +16,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
+use tokio::sync::Semaphore;
 use tower::{Layer, ServiceExt};
 
 use super::*;
@@ -26,6 +30,8 @@ type Handler = dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync;
 struct Origin {
     handler: Arc<Mutex<Arc<Handler>>>,
     runs: Arc<AtomicUsize>,
+    /// The run that waits with its answer, and what it waits for.
+    gate: Option<(usize, Arc<Semaphore>)>,
 }
 
 impl Origin {
@@ -33,7 +39,15 @@ impl Origin {
         Self {
             handler: Arc::new(Mutex::new(Arc::new(handler))),
             runs: Arc::default(),
+            gate: None,
         }
+    }
+
+    /// Lets the run of this number wait with its answer for a permit.
+    fn gated(mut self, run: usize) -> (Self, Arc<Semaphore>) {
+        let gate = Arc::new(Semaphore::new(0));
+        self.gate = Some((run, Arc::clone(&gate)));
+        (self, gate)
     }
 
     fn says(body: &'static str) -> Self {
@@ -52,16 +66,22 @@ impl Origin {
 impl tower_service::Service<Request<Body>> for Origin {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = std::future::Ready<Result<Response<Body>, Infallible>>;
+    type Future = Pin<Box<dyn Future<Output = Result<Response<Body>, Infallible>> + Send>>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        self.runs.fetch_add(1, Ordering::SeqCst);
+        let run = self.runs.fetch_add(1, Ordering::SeqCst);
         let handler = Arc::clone(&self.handler.lock().unwrap());
-        std::future::ready(Ok(handler(&request)))
+        let (answer, gate) = (handler(&request), self.gate.clone());
+        Box::pin(async move {
+            if let Some((_, gate)) = gate.filter(|(gated, _)| *gated == run) {
+                gate.acquire().await.unwrap().forget();
+            }
+            Ok(answer)
+        })
     }
 }
 
@@ -137,11 +157,15 @@ fn good_for(seconds: u32, body: &'static str) -> Response<Body> {
         .unwrap()
 }
 
-async fn eventually(mut holds: impl FnMut() -> bool) {
-    let began = tokio::time::Instant::now();
-    while !holds() {
-        assert!(began.elapsed() < Duration::from_secs(10), "it never came");
-        tokio::time::sleep(Duration::from_millis(5)).await;
+#[track_caller]
+fn eventually(mut holds: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let (began, place) = (tokio::time::Instant::now(), std::panic::Location::caller());
+    async move {
+        while !holds() {
+            let waited = began.elapsed();
+            assert!(waited < Duration::from_secs(10), "never came: {place}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
 }
 
@@ -439,73 +463,4 @@ async fn without_a_server_at_the_start_a_handle_is_built_and_works() {
 async fn a_bad_address_is_an_error_of_the_configuration() {
     let refused = Larder::builder().redis("localhost:6379").build().await;
     assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Configuration);
-}
-
-/// Two nodes that want one run of a handler among them.
-async fn locking(server: &Server, origin: &Origin, policy: Policy) -> [Node; 2] {
-    let node = async || {
-        let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
-        let built = Larder::builder().redis(redis).flight_lock(true).build();
-        let larder = built.await.unwrap();
-        let routes = Routes::new().get("/{*path}", policy.clone());
-        let node = Node {
-            layer: CacheLayer::new(&larder).routes(routes.build().unwrap()),
-            larder,
-            origin: origin.clone(),
-        };
-        node.in_sync().await;
-        node
-    };
-    [node().await, node().await]
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn with_the_lock_one_node_runs_the_handler_and_the_other_takes_what_it_brought() {
-    let server = Server::start();
-    let origin = Origin::new(|_| {
-        std::thread::sleep(Duration::from_millis(300));
-        Response::new("hello".into())
-    });
-    let [one, other] = locking(&server, &origin, Policy::ttl(secs(60))).await;
-    let leading = one.clone();
-    let first = tokio::spawn(async move { leading.get("/a").await });
-    eventually(|| origin.runs() == 1).await;
-    let got = other.get("/a").await;
-    assert_eq!(got.body, "hello");
-    assert!(got.told.contains("REDIS"), "{}", got.told);
-    assert_eq!(first.await.unwrap().body, "hello");
-    assert_eq!(origin.runs(), 1);
-    // The lock is given back behind the response that was written.
-    let locks = "return #redis.call('SCAN', 0, 'MATCH', 'larder:larder:l:*', 'COUNT', 1000)[2]";
-    eventually(|| server.ask(&["EVAL", locks, "0"]) == "0").await;
-}
-
-#[tokio::test]
-async fn another_node_is_waited_for_no_longer_than_the_limit() {
-    let server = Server::start();
-    let hung = Arc::new(AtomicUsize::new(0));
-    let runs = Arc::clone(&hung);
-    let origin = Origin::new(move |_| {
-        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
-            std::thread::sleep(Duration::from_secs(3));
-        }
-        Response::new("hello".into())
-    });
-    let policy = Policy::ttl(secs(60)).wait_limit(Duration::from_millis(300));
-    let [one, other] = locking(&server, &origin, policy).await;
-    // A thread that hangs must not be one that the other node needs.
-    let first = std::thread::spawn(move || {
-        let mut runtime = tokio::runtime::Builder::new_current_thread();
-        let runtime = runtime.enable_all().build().unwrap();
-        runtime.block_on(one.get("/a"))
-    });
-    eventually(|| origin.runs() == 1).await;
-    let asked = tokio::time::Instant::now();
-    assert_eq!(other.get("/a").await.body, "hello");
-    assert!(
-        asked.elapsed() < Duration::from_millis(2500),
-        "it waited for the other"
-    );
-    assert_eq!(origin.runs(), 2);
-    assert_eq!(first.join().unwrap().body, "hello");
 }

@@ -20,6 +20,7 @@ use super::{
     fault::{LastFault, demotion, refusal},
     lane::{Lane, LaneManager},
     layout::Layout,
+    release::Waiters,
     script::Script,
     server_time::ServerTime,
     settings::Settings,
@@ -152,6 +153,11 @@ impl Connections {
         }
         let deadline = Instant::now() + self.inner.settings.background_budget;
         self.inner.run(&self.inner.behind, pipeline, deadline).await
+    }
+
+    /// Returns who waits to hear of the ends of other nodes' runs.
+    pub(super) fn waiters(&self) -> &Waiters {
+        self.inner.lanes.waiters()
     }
 
     /// Returns what the server's clock shows.

@@ -8,7 +8,7 @@ use std::sync::{
 use redis::{PushInfo, aio::AsyncPushSender};
 use tokio::sync::mpsc;
 
-use super::link::Link;
+use super::{link::Link, release::Waiters};
 
 /// How many messages may wait to be looked at: some seconds of a storm. More at once are lost, and
 /// [`Mailbox::has_overflowed`] says so.
@@ -30,12 +30,16 @@ pub(crate) struct Mailbox {
     has_overflowed: Arc<AtomicBool>,
 }
 
-/// Returns what a connection puts messages into, and where they come out.
-pub(super) fn mailbox() -> (Arc<dyn AsyncPushSender>, Mailbox) {
+/// Returns what a connection puts messages into, and where they come out. Those for `waiters` are
+/// handed over at once.
+pub(super) fn mailbox(waiters: Waiters) -> (Arc<dyn AsyncPushSender>, Mailbox) {
     let (sender, pushes) = mpsc::channel(MOST_PUSHES);
     let has_overflowed = Arc::new(AtomicBool::new(false));
     let full = Arc::clone(&has_overflowed);
     let send = move |push: PushInfo| {
+        if waiters.take(&push) {
+            return Ok(());
+        }
         sender
             .try_send(push)
             .inspect_err(|_| full.store(true, Ordering::Release))
@@ -84,7 +88,7 @@ mod tests {
 
     #[test]
     fn messages_that_find_no_room_are_not_lost_in_silence() {
-        let (sender, mut mailbox) = mailbox();
+        let (sender, mut mailbox) = mailbox(Waiters::on("released"));
         let message = || PushInfo {
             kind: PushKind::Message,
             data: Vec::new(),

@@ -26,6 +26,7 @@ use super::{
     layout::Layout,
     link::Link,
     registry,
+    release::Waiters,
     server_time::ServerTime,
     settings::Settings,
     source::{Address, Source},
@@ -93,6 +94,7 @@ pub(super) struct LaneManager {
     generation: Arc<AtomicU64>,
     last_fault: LastFault,
     time: ServerTime,
+    waiters: Waiters,
 }
 
 impl LaneManager {
@@ -106,12 +108,18 @@ impl LaneManager {
         Ok(Self {
             source: Source::parse(&address.url)?,
             pool: address.pool.clone().map(Source::Pool),
+            waiters: Waiters::on(&layout.shared("released")),
             layout,
             limit: settings.connect_limit,
             generation: Arc::default(),
             last_fault,
             time,
         })
+    }
+
+    /// Returns who waits to hear of the ends of other nodes' runs.
+    pub(super) fn waiters(&self) -> &Waiters {
+        &self.waiters
     }
 
     /// Has the pool replace every lane that there is.
@@ -121,7 +129,7 @@ impl LaneManager {
 
     /// Makes a connection that does not belong to the pool.
     pub(super) async fn dedicated(&self) -> RedisResult<Dedicated> {
-        let (sender, mailbox) = mailbox();
+        let (sender, mailbox) = mailbox(self.waiters.clone());
         let link = self.link(&self.source, Some(sender)).await?;
         Ok(Dedicated::new(link, mailbox))
     }

@@ -5,6 +5,7 @@
 //! | `larder:{ns}:seq`, `:tags`, `:buckets`, `:soft`, `:log` | the registry of invalidations |
 //! | `larder:{ns}:row:<40 hex digits>` | the version of the row that a value was written of |
 //! | `larder:{ns}:invalidate` | the channel on which other programs invalidate |
+//! | `larder:{ns}:released` | the channel on which those who wait for a lock are told |
 //! | `larder:ns:e:<40 hex digits>` | one response, or what the responses of a URL vary on |
 //! | `larder:ns:l:<40 hex digits>` | the lock of a handler run |
 //! | `larder:ns:s:{service}:entity:id:field` | one structure; those of a service are in one slot |

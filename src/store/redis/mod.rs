@@ -16,6 +16,7 @@ mod lock;
 mod queue;
 mod reading;
 pub(crate) mod registry;
+mod release;
 mod script;
 mod server_time;
 mod settings;
@@ -29,7 +30,8 @@ pub(crate) use self::{
     connections::Connections,
     dedicated::Mailbox,
     layout::Layout,
-    lock::{Lock, Locked},
+    lock::{Lock, Locked, Rival},
+    release::Released,
     script::Script,
     settings::Settings,
     source::Address,

@@ -13,7 +13,13 @@ use std::sync::{
 use redis::{Cmd, Pipeline, RedisWrite, ToRedisArgs, Value};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{layout::Layout, lock::RELEASE, server_time::ServerTime, tier::Inner};
+use super::{
+    layout::Layout,
+    lock::{RELEASE, RENEW, lease},
+    release::Released,
+    server_time::ServerTime,
+    tier::Inner,
+};
 use crate::{
     entry::{
         Entry, Variation,
@@ -46,6 +52,13 @@ impl Whence {
             path: self.uri.path(),
             query: self.uri.query(),
             route: self.route.as_deref(),
+        }
+    }
+
+    /// Says that other nodes need not wait for this entry, nor for the next one like it.
+    fn stays_here(&self) {
+        if let Some(lock) = &self.lock {
+            lock.unshared();
         }
     }
 
@@ -85,7 +98,13 @@ pub(super) enum Job {
     /// The key of this name holds something that nobody can read.
     Remove(String),
     /// The lock of this name is given back if it is still held by this value.
-    Unlock { name: String, value: String },
+    Unlock {
+        name: String,
+        value: String,
+        word: Released,
+    },
+    /// The lock of this name stands on if it is still held by this value.
+    Renew { name: String, value: String },
     /// Tell when everything before it is done.
     Flush(oneshot::Sender<()>),
 }
@@ -94,7 +113,7 @@ impl Job {
     fn bytes(&self) -> u64 {
         match self {
             Self::Put { entry, .. } => u64::try_from(entry.body.bytes.len()).unwrap_or(u64::MAX),
-            Self::Remove(_) | Self::Unlock { .. } | Self::Flush(_) => 0,
+            Self::Remove(_) | Self::Unlock { .. } | Self::Renew { .. } | Self::Flush(_) => 0,
         }
     }
 }
@@ -195,9 +214,18 @@ impl Inner {
                     command.arg(name);
                     batch.add(command, 0, 0);
                 }
-                Job::Unlock { name, value } => {
+                Job::Unlock { name, value, word } => {
+                    let message = format!("{}{name}", word.sign());
                     let mut command = redis::cmd("EVAL");
                     command.arg(RELEASE).arg(1).arg(name).arg(value);
+                    command
+                        .arg(self.connections.waiters().channel())
+                        .arg(message);
+                    batch.add(command, 0, 0);
+                }
+                Job::Renew { name, value } => {
+                    let mut command = redis::cmd("EVAL");
+                    command.arg(RENEW).arg(1).arg(name).arg(value).arg(lease());
                     batch.add(command, 0, 0);
                 }
                 Job::Flush(done) => {
@@ -220,6 +248,7 @@ impl Inner {
             .unwrap_or(LONGEST)
             .min(LONGEST);
         if left == 0 || !whence.tells_all_targets_of(entry) {
+            whence.stays_here();
             self.tally.dropped.add(1);
             return;
         }
@@ -227,6 +256,7 @@ impl Inner {
         let encoded = encode(entry, &life, &whence.origin());
         let bytes = encoded.head.len() + encoded.body.len();
         if u64::try_from(bytes).unwrap_or(u64::MAX) > self.connections.settings().largest_entry {
+            whence.stays_here();
             self.tally.dropped.add(1);
             return;
         }

@@ -1,16 +1,18 @@
 //! The second tier, as look-ups and fills see it.
 
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use http::{HeaderMap, HeaderName};
 use redis::{Pipeline, Value};
-use tokio::time::Instant;
-#[cfg(feature = "data")]
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
+    lock::{Held, RENEWED_EVERY},
     queue::{Job, Queue, Waiting, queue, variant_name},
     reading::{Read, Reader},
     tally::Tally,
@@ -35,6 +37,7 @@ pub(super) struct Inner {
     pub(super) connections: Connections,
     pub(super) tally: Tally,
     pub(super) queue: Queue,
+    pub(super) held: Held,
     /// The longest body that is accepted, in bytes.
     max_body: u64,
 }
@@ -55,6 +58,7 @@ impl SecondTier {
             connections,
             tally: Tally::default(),
             queue,
+            held: Held::default(),
             max_body,
         });
         let writer = Writer {
@@ -199,6 +203,10 @@ impl SecondTier {
 }
 
 impl Inner {
+    pub(super) fn has_lock(&self) -> bool {
+        self.connections.settings().flight_lock
+    }
+
     async fn variant(&self, wanted: &Wanted<'_>, names: &[HeaderName], deadline: Instant) -> Read {
         let mut values = Vec::new();
         selecting(names, wanted.request, &mut values);
@@ -272,11 +280,23 @@ impl Inner {
 impl Writer {
     /// Writes what is put until the tier is dropped. Before an entry leaves, `may_leave` is asked.
     pub(crate) async fn run(mut self, may_leave: impl Fn(&Entry) -> bool + Send + Sync) {
+        let has_lock = self.inner.upgrade().is_some_and(|inner| inner.has_lock());
+        let patience = if has_lock {
+            RENEWED_EVERY
+        } else {
+            Duration::MAX
+        };
         let mut jobs = Vec::new();
-        while self.waiting.next(&mut jobs).await.is_some() {
-            let Some(inner) = self.inner.upgrade() else {
+        let mut renewed = Instant::now();
+        loop {
+            let waited = timeout(patience, self.waiting.next(&mut jobs)).await;
+            let Some(inner) = self.inner.upgrade().filter(|_| waited != Ok(None)) else {
                 return;
             };
+            if renewed.elapsed() >= patience {
+                renewed = Instant::now();
+                jobs.append(&mut inner.held.renewals());
+            }
             inner.write(&mut jobs, &may_leave).await;
         }
     }

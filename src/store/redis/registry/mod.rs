@@ -272,8 +272,17 @@ impl Registry {
         }
     }
 
+    /// Returns the channels that a node listens to.
+    pub(crate) fn channels(&self) -> Vec<String> {
+        let mut channels = vec![self.channel()];
+        if self.connections.settings().flight_lock {
+            channels.push(self.connections.waiters().channel().to_owned());
+        }
+        channels
+    }
+
     /// Returns the channel of messages from and to other programs.
-    pub(crate) fn channel(&self) -> String {
+    fn channel(&self) -> String {
         self.connections.layout().shared("invalidate")
     }
 }

@@ -141,10 +141,10 @@ impl Reader {
         Ok((loaded, afterwards))
     }
 
-    /// Listens to the channel of outside messages.
-    pub(crate) async fn subscribe(&mut self, channel: &str) -> RedisResult<()> {
+    /// Listens to `channels`.
+    pub(crate) async fn subscribe(&mut self, channels: &[String]) -> RedisResult<()> {
         let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.cmd("SUBSCRIBE").arg(channel);
+        pipeline.cmd("SUBSCRIBE").arg(channels);
         self.run(&pipeline).await.map(drop)
     }
 

@@ -286,7 +286,7 @@ async fn what_is_stamped_is_told_on_the_channel() {
     let server = Server::start();
     let registry = registry(&server);
     let (mut reader, _, mut mailbox) = registry.reader().await.unwrap();
-    reader.subscribe(&registry.channel()).await.unwrap();
+    reader.subscribe(&registry.channels()).await.unwrap();
     let place = stamp(&registry, &["x"]).await;
     let expected = format!(
         r#"{{"id":"{}-{}","seq":{},"tags":["x"]}}"#,

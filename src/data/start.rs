@@ -1,0 +1,101 @@
+//! Is a value to be loaded here, or has another node done so, or is it about to?
+
+use std::sync::Arc;
+
+use serde::{Serialize, de::DeserializeOwned};
+use tokio::time::Instant;
+
+use super::{Typed, look::Stored};
+use crate::{
+    clock::Timestamp,
+    entry::{Entry, Position, Seal},
+    handle::{Turn, Waiting},
+    store::Lock,
+};
+
+/// What became of the wish to load a value.
+#[derive(Debug)]
+pub(super) enum Start {
+    /// Another node has loaded it.
+    Found(Arc<Entry>),
+    Load(Begun),
+    /// Another node loads it, and nobody waits here.
+    Leave,
+}
+
+/// A load that begins.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) position: Position,
+    pub(super) at: Timestamp,
+    /// What keeps other nodes from loading it too, if that is wanted.
+    pub(super) lock: Option<Arc<Lock>>,
+}
+
+impl Begun {
+    /// Says that other nodes need not wait for what this load brings.
+    pub(super) fn brings_nothing_to_share(&self) {
+        if let Some(lock) = &self.lock {
+            lock.unshared();
+        }
+    }
+}
+
+impl<T> Typed<T>
+where
+    T: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    /// Asks the second tier for a value that would be loaded here, and where one node at a time is to
+    /// load, waits for the turn. `seal` is that of the load.
+    pub(super) async fn start(&self, id: &str, seal: &Seal, is_awaited: bool) -> Start {
+        let deadline = Instant::now() + self.settings.wait_limit;
+        let key = self.key(id);
+        let (mut lock, mut has_waited) = (None, false);
+        loop {
+            let begun = self.begun();
+            if let Some(entry) = self.fresh_elsewhere(id, begun.position.local).await {
+                return Start::Found(entry);
+            }
+            // With the lock in hand it has looked once more: the other load may just have ended.
+            let tier = self.core.second.as_ref();
+            let Some(tier) = tier.filter(|tier| lock.is_none() && tier.has_lock()) else {
+                return Start::Load(Begun { lock, ..begun });
+            };
+            let waiting = Waiting {
+                tier,
+                key: &key,
+                seal,
+                is_awaited,
+                has_waited,
+                deadline,
+            };
+            match self.core.take_turn(waiting).await {
+                Turn::Run(None) => return Start::Load(self.begun()),
+                Turn::Run(held) => lock = held,
+                Turn::Look => has_waited = true,
+                Turn::Leave => return Start::Leave,
+            }
+        }
+    }
+
+    /// Returns a load that begins now.
+    pub(super) fn begun(&self) -> Begun {
+        Begun {
+            position: self.core.position(),
+            at: self.core.clock.now(),
+            lock: None,
+        }
+    }
+
+    /// Returns the value as the second tier has it, if it can be read, is fresh and not to be loaded
+    /// ahead.
+    async fn fresh_elsewhere(&self, id: &str, local: u64) -> Option<Arc<Entry>> {
+        match self.recalled(id, local, self.core.asked().await).await {
+            Stored::Fresh {
+                entry,
+                refresh: false,
+            } => self.answer(&entry).is_ok().then_some(entry),
+            _ => None,
+        }
+    }
+}

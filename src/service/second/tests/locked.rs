@@ -1,0 +1,274 @@
+//! Two nodes that want one run of a handler among them.
+
+use super::*;
+use crate::{
+    Target,
+    entry::Position,
+    store::{Locked, Released},
+};
+
+/// Two nodes that want one run of a handler among them.
+async fn locking(server: &Server, origin: &Origin, policy: Policy) -> [Node; 2] {
+    let node = async || {
+        let redis = Redis::new(server.url())
+            .budget(Duration::from_secs(5))
+            .background_budget(Duration::from_secs(5));
+        let built = Larder::builder().redis(redis).flight_lock(true).build();
+        let larder = built.await.unwrap();
+        let routes = Routes::new().get("/{*path}", policy.clone());
+        let node = Node {
+            layer: CacheLayer::new(&larder).routes(routes.build().unwrap()),
+            larder,
+            origin: origin.clone(),
+        };
+        node.in_sync().await;
+        node
+    };
+    [node().await, node().await]
+}
+
+/// Returns how many keys of a kind there are.
+fn count(server: &Server, kind: &str) -> String {
+    let script = "return #redis.call('SCAN', 0, 'MATCH', ARGV[1], 'COUNT', 1000)[2]";
+    server.ask(&["EVAL", script, "0", &format!("larder:larder:{kind}:*")])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn with_the_lock_one_node_runs_the_handler_and_the_other_takes_what_it_brought() {
+    let server = Server::start();
+    let origin = Origin::new(|_| {
+        std::thread::sleep(Duration::from_millis(300));
+        Response::new("hello".into())
+    });
+    let [one, other] = locking(&server, &origin, Policy::ttl(secs(60))).await;
+    let leading = one.clone();
+    let first = tokio::spawn(async move { leading.get("/a").await });
+    eventually(|| origin.runs() == 1).await;
+    let got = other.get("/a").await;
+    assert_eq!(got.body, "hello");
+    assert!(got.told.contains("REDIS"), "{}", got.told);
+    assert_eq!(first.await.unwrap().body, "hello");
+    assert_eq!(origin.runs(), 1);
+    // The lock is given back behind the response that was written.
+    eventually(|| count(&server, "l") == "0").await;
+}
+
+#[tokio::test]
+async fn another_node_is_waited_for_no_longer_than_the_limit() {
+    let server = Server::start();
+    let hung = Arc::new(AtomicUsize::new(0));
+    let runs = Arc::clone(&hung);
+    let origin = Origin::new(move |_| {
+        if runs.fetch_add(1, Ordering::SeqCst) == 0 {
+            std::thread::sleep(Duration::from_secs(3));
+        }
+        Response::new("hello".into())
+    });
+    let policy = Policy::ttl(secs(60)).wait_limit(Duration::from_millis(300));
+    let [one, other] = locking(&server, &origin, policy).await;
+    // A thread that hangs must not be one that the other node needs.
+    let first = std::thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        runtime.block_on(one.get("/a"))
+    });
+    eventually(|| origin.runs() == 1).await;
+    let asked = tokio::time::Instant::now();
+    assert_eq!(other.get("/a").await.body, "hello");
+    assert!(
+        asked.elapsed() < Duration::from_millis(2500),
+        "it waited for the other"
+    );
+    assert_eq!(origin.runs(), 2);
+    assert_eq!(first.join().unwrap().body, "hello");
+}
+
+fn patient() -> Policy {
+    Policy::ttl(secs(60)).wait_limit(secs(60)).tag("a")
+}
+
+fn asking(node: &Node) -> tokio::task::JoinHandle<Got> {
+    let node = node.clone();
+    tokio::spawn(async move { node.get("/a").await })
+}
+
+#[tokio::test]
+async fn who_waits_hears_that_the_lock_was_given_back_and_how() {
+    let server = Server::start();
+    let [one, other] = locking(&server, &Origin::says("hello"), patient()).await;
+    let tiers = [&one, &other].map(|node| node.larder.core().second.clone().unwrap());
+    let key = Key::from(&b"a key"[..]);
+    for is_shared in [true, false] {
+        let Locked::Held(lock) = tiers[0].lock(&key, Position::default(), false).await else {
+            panic!("nobody else has it");
+        };
+        let Locked::Busy(mut rival) = tiers[1].lock(&key, Position::default(), false).await else {
+            panic!("the other one has it");
+        };
+        let expected = if is_shared {
+            Released::Open
+        } else {
+            lock.unshared();
+            Released::Unshared
+        };
+        drop(lock);
+        let word = tokio::time::timeout(Duration::from_secs(10), rival.released());
+        assert_eq!(word.await.expect("it was never said"), expected);
+        // It is said behind the deletion.
+        let Locked::Held(_) = tiers[1].lock(&key, Position::default(), false).await else {
+            panic!("it was given back");
+        };
+        eventually(|| count(&server, "l") == "0").await;
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_else_holds_by_now_is_not_taken_away() {
+    let server = Server::start();
+    let [one, other] = locking(&server, &Origin::says("hello"), patient()).await;
+    let tiers = [&one, &other].map(|node| node.larder.core().second.clone().unwrap());
+    let key = Key::from(&b"a key"[..]);
+    let Locked::Held(late) = tiers[0].lock(&key, Position::default(), false).await else {
+        panic!("nobody else has it");
+    };
+    let Locked::Busy(rival) = tiers[1].lock(&key, Position::default(), false).await else {
+        panic!("the other one has it");
+    };
+    let taken = tiers[1].take_over(&key, Position::default(), &rival).await;
+    assert!(taken.is_some());
+    let again = tiers[1].take_over(&key, Position::default(), &rival).await;
+    assert!(again.is_none(), "the value is another one by now");
+    drop(late);
+    tiers[0].flush().await;
+    assert_eq!(count(&server, "l"), "1");
+    drop(taken);
+    eventually(|| count(&server, "l") == "0").await;
+}
+
+#[tokio::test]
+async fn a_run_that_an_invalidation_has_overtaken_is_not_waited_for() {
+    let server = Server::start();
+    let runs = AtomicUsize::new(0);
+    let body = move || ["old", "new"][runs.fetch_add(1, Ordering::SeqCst).min(1)];
+    let (origin, gate) = Origin::new(move |_| Response::new(body().into())).gated(0);
+    let [one, other] = locking(&server, &origin, patient()).await;
+    let first = asking(&one);
+    eventually(|| origin.runs() == 1).await;
+    let second = asking(&other);
+    eventually(|| other.larder.statistics().flights == 1).await;
+    other.larder.invalidate([Target::tag("a")]).await;
+    // The first run still stands at the gate, and everybody would wait for a minute.
+    assert_eq!(second.await.unwrap().body, "new");
+    gate.add_permits(1);
+    assert_eq!(first.await.unwrap().body, "old", "it came before");
+    for node in [&one, &other] {
+        node.flush().await;
+        assert_eq!(node.get("/a").await.body, "new");
+    }
+    assert_eq!(origin.runs(), 2);
+}
+
+#[tokio::test]
+async fn what_is_nobody_elses_is_not_run_for_one_node_after_the_other() {
+    let server = Server::start();
+    let (origin, gate) = Origin::new(|_| {
+        let response = Response::builder().header("cache-control", "private");
+        response.body("mine".into()).unwrap()
+    })
+    .gated(0);
+    let [one, other] = locking(&server, &origin, patient()).await;
+    let first = asking(&one);
+    eventually(|| origin.runs() == 1).await;
+    let second = asking(&other);
+    eventually(|| other.larder.statistics().flights == 1).await;
+    gate.add_permits(1);
+    assert_eq!(first.await.unwrap().body, "mine");
+    assert_eq!(second.await.unwrap().body, "mine");
+    assert_eq!(origin.runs(), 2);
+    let kept = other.larder.core().second.clone().unwrap();
+    kept.flush().await;
+    assert_eq!(count(&server, "l"), "0");
+}
+
+#[tokio::test]
+async fn what_was_purged_while_a_run_waited_for_its_turn_is_not_asked_about() {
+    let server = Server::start();
+    let asked = Arc::<Mutex<Vec<bool>>>::default();
+    let noted = Arc::clone(&asked);
+    let (origin, gate) = Origin::new(move |request| {
+        let asks = request.headers().contains_key("if-none-match");
+        noted.lock().unwrap().push(asks);
+        let mut response = good_for(1, "hello");
+        let etag = "\"1\"".parse().unwrap();
+        response.headers_mut().insert("etag", etag);
+        response
+    })
+    .gated(1);
+    let policy = Policy::new().wait_limit(secs(60)).tag("a");
+    let [one, other] = locking(&server, &origin, policy).await;
+    one.get("/a").await;
+    one.flush().await;
+    other.get("/a").await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let first = asking(&one);
+    eventually(|| origin.runs() == 2).await;
+    let second = asking(&other);
+    eventually(|| other.larder.statistics().flights == 1).await;
+    one.larder.invalidate([Target::tag("a")]).await;
+    eventually(|| origin.runs() == 3).await;
+    gate.add_permits(1);
+    first.await.unwrap();
+    second.await.unwrap();
+    assert_eq!(*asked.lock().unwrap(), [false, true, false]);
+}
+
+#[tokio::test]
+async fn a_run_that_takes_longer_than_its_lock_stands_is_waited_for_all_the_same() {
+    let server = Server::start();
+    let (origin, gate) = Origin::says("hello").gated(0);
+    let [one, other] = locking(&server, &origin, patient()).await;
+    let first = asking(&one);
+    eventually(|| origin.runs() == 1).await;
+    let second = asking(&other);
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(origin.runs(), 1);
+    gate.add_permits(1);
+    for got in [first, second] {
+        assert_eq!(got.await.unwrap().body, "hello");
+    }
+    assert_eq!(origin.runs(), 1);
+}
+
+#[tokio::test]
+async fn the_lock_of_a_node_that_died_is_taken_over_by_one_of_those_who_wait() {
+    let server = Server::start();
+    let (origin, gate) = Origin::says("hello").gated(0);
+    let [one, _] = locking(&server, &origin, patient()).await;
+    let others = locking(&server, &origin, patient()).await;
+    let first = asking(&one);
+    eventually(|| origin.runs() == 1).await;
+    let name = "return redis.call('SCAN', 0, 'MATCH', 'larder:larder:l:*', 'COUNT', 1000)[2][1]";
+    let name = server.ask(&["EVAL", name, "0"]);
+    let value = server.ask(&["GET", &name]);
+    gate.add_permits(1);
+    first.await.unwrap();
+    one.flush().await;
+    eventually(|| count(&server, "l") == "0").await;
+    // What a node leaves behind that dies before it has anything to store.
+    let responses = "for _, name in ipairs(redis.call('SCAN', 0, 'MATCH', 'larder:larder:e:*', \
+         'COUNT', 1000)[2]) do redis.call('UNLINK', name) end return redis.call('SET', KEYS[1], \
+         ARGV[1], 'PX', 1500)";
+    server.ask(&["EVAL", responses, "1", &name, &value]);
+    let crowd = others.each_ref().map(asking);
+    eventually(|| {
+        others
+            .iter()
+            .all(|node| node.larder.statistics().flights == 1)
+    })
+    .await;
+    assert_eq!(origin.runs(), 1, "they wait");
+    for got in crowd {
+        assert_eq!(got.await.unwrap().body, "hello");
+    }
+    assert_eq!(origin.runs(), 2);
+}
