@@ -13,6 +13,7 @@ use std::{
 use tokio::{runtime::Handle, sync::Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::task::Stoppable;
 #[cfg(feature = "redis")]
 use crate::invalidate::{Host, Relay};
 #[cfg(larder_sabotage)]
@@ -325,12 +326,9 @@ impl Core {
     ///
     /// Only to be called where [`has_background`](Self::has_background) holds.
     pub(crate) fn spawn(self: &Arc<Self>, work: impl Future<Output = ()> + Send + 'static) {
-        let stop = self.stop.clone();
-        let work = in_span(work);
-        self.tasks.spawn(async move {
-            // Whether it ended by itself or was stopped: what it holds says so on its way out.
-            let _ = stop.run_until_cancelled(work).await;
-        });
+        // Whether it ends by itself or is stopped: what it holds says so on its way out.
+        let stopped = self.stop.clone().cancelled_owned();
+        self.tasks.spawn(Stoppable::new(stopped, in_span(work)));
     }
 
     /// Takes room for a piece of a body that is being filled, if there is any.

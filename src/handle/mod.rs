@@ -11,6 +11,7 @@ mod publish;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod task;
 mod turn;
 #[cfg(feature = "data")]
 mod values;

@@ -14,7 +14,7 @@
 
 use std::{
     future::{Future, poll_fn},
-    pin::pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::Poll,
 };
@@ -70,15 +70,19 @@ pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
         now: core.clock.now(),
     };
     // Asked beside each other: one round trip, whoever has to be how sure.
-    match both(tier.find(wanted), fetch.ask()).await {
+    let (found, trust) = (pin!(tier.find(wanted)), pin!(fetch.ask()));
+    match both(found, trust).await {
         (Some(entry), trust) => judge(fetch, Arc::new(entry), trust),
         (None, _) => Second::Nothing,
     }
 }
 
-/// Waits for both at the same time.
-async fn both<A: Future, B: Future>(one: A, other: B) -> (A::Output, B::Output) {
-    let (mut one, mut other) = (pin!(one), pin!(other));
+/// Waits for both at the same time. They stay where they are: what is moved into a future that waits
+/// for it takes its room twice.
+async fn both<A: Future, B: Future>(
+    mut one: Pin<&mut A>,
+    mut other: Pin<&mut B>,
+) -> (A::Output, B::Output) {
     let (mut first, mut second) = (None, None);
     poll_fn(|context| {
         if first.is_none()
