@@ -65,6 +65,17 @@ fn strict_nodes_are_never_behind_an_acknowledgement_while_everything_fails() {
 }
 
 #[test]
+fn nodes_that_leave_runs_to_each_other_keep_their_promises_while_everything_fails() {
+    let plan = Plan {
+        seconds: 15,
+        seed: 6,
+        lock: true,
+        ..Plan::default()
+    };
+    must_hold(&plan);
+}
+
+#[test]
 #[ignore = "as long as it is asked to be; see scripts/checker"]
 fn long_run() {
     must_hold(&Plan::default().or_as_asked());

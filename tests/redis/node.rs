@@ -18,6 +18,8 @@ use larder::{
 use tokio::sync::{Notify, Semaphore};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
 
+use crate::scene::has_lock;
+
 type App =
     BoxCloneSyncService<Request<Full<Bytes>>, Response<CacheBody<Full<Bytes>>>, std::io::Error>;
 
@@ -109,7 +111,7 @@ impl Node {
     }
 
     pub(crate) async fn build(builder: LarderBuilder, truth: &Arc<Truth>) -> Self {
-        let larder = builder.build().await.unwrap();
+        let larder = builder.flight_lock(has_lock()).build().await.unwrap();
         let routes = Routes::new()
             .get("/items/{id}", Policy::ttl(mins(10)).tag("item:{id}"))
             .get("/plain/{id}", Policy::ttl(mins(10)))

@@ -2,6 +2,7 @@
 
 use std::{
     cell::Cell,
+    env,
     net::SocketAddr,
     thread,
     time::{Duration, Instant},
@@ -42,6 +43,22 @@ pub(crate) struct Way {
     pub(crate) url: Box<dyn Fn(SocketAddr) -> String>,
 }
 
+/// Returns whether the tests of consistency are to run with the lock of runs, on which none of them
+/// may depend.
+pub(crate) fn has_lock() -> bool {
+    env::var_os("LARDER_TEST_LOCK").is_some()
+}
+
+/// Returns the variables of all nodes: the lock, and the fault that is planted in their build.
+fn everywhere() -> impl Iterator<Item = (String, String)> {
+    let lock = has_lock().then(|| ("LOCK".to_owned(), "on".to_owned()));
+    let planted = "LARDER_SABOTAGE";
+    let fault = env::var(planted)
+        .ok()
+        .map(|fault| (planted.to_owned(), fault));
+    lock.into_iter().chain(fault)
+}
+
 /// One proving ground and its way to Redis.
 pub(crate) struct Node {
     pub(crate) ground: Ground,
@@ -80,6 +97,7 @@ impl Scene {
         let variables = variables
             .iter()
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let variables = everywhere().chain(variables);
         let mut scene = Self {
             nodes: Vec::new(),
             redis,
