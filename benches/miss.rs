@@ -11,11 +11,11 @@ mod support;
 
 use std::hint::black_box;
 
-use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use larder::CacheLayer;
 use tower::{Layer, Service};
 
-use self::support::{Page, ask, cached, larder, request, runtime};
+use self::support::{LENGTHS, Page, ask, cached, larder, request, runtime};
 
 const PATH: &str = "/pages/42";
 
@@ -37,19 +37,23 @@ fn how_long_does_it_take_to_pass(criterion: &mut Criterion) {
 fn how_long_does_a_miss_take(criterion: &mut Criterion) {
     use http_body_util::BodyExt;
     let runtime = runtime();
-    let service = cached(Page::of(4 << 10));
-    let mut page = 0_u64;
-    criterion.bench_function("how long does a miss take", |bencher| {
-        bencher.iter(|| {
-            page += 1;
-            let asked = request(&format!("/pages/{page}"));
-            let mut service = service.clone();
-            runtime.block_on(async move {
-                let response = service.call(asked).await.unwrap();
-                black_box(response.into_body().collect().await.unwrap())
-            })
+    let mut group = criterion.benchmark_group("how long does a miss take");
+    for length in LENGTHS {
+        let service = cached(Page::of(length));
+        let mut page = 0_u64;
+        group.bench_function(BenchmarkId::new("larder", length), |bencher| {
+            bencher.iter(|| {
+                page += 1;
+                let asked = request(&format!("/pages/{page}"));
+                let mut service = service.clone();
+                runtime.block_on(async move {
+                    let response = service.call(asked).await.unwrap();
+                    black_box(response.into_body().collect().await.unwrap())
+                })
+            });
         });
-    });
+    }
+    group.finish();
 }
 
 fn how_long_do_a_hundred_wait_for_one_page(criterion: &mut Criterion) {

@@ -94,9 +94,18 @@ where
     S: Service<Request<Body>, Response = Response<B>, Error: Debug>,
     B: http_body::Body<Error: Debug>,
 {
+    fill_with(service, request(path));
+}
+
+/// The same by a request of one's own.
+pub(crate) fn fill_with<S, B>(service: &mut S, request: Request<Body>)
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: Debug>,
+    B: http_body::Body<Error: Debug>,
+{
     use http_body_util::BodyExt;
     runtime().block_on(async {
-        let response = service.call(request(path)).await.unwrap();
+        let response = service.call(request).await.unwrap();
         response.into_body().collect().await.unwrap();
         // What packs large bodies goes on when the answer has been read.
         for _ in 0..50 {
