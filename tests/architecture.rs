@@ -257,21 +257,29 @@ fn the_readme_names_every_feature_and_no_other() {
     assert_eq!(named, declared);
 }
 
-/// The page says by which test each rule is shown; a test that is renamed is renamed there.
+/// Pages say by which test each rule, or promise, is shown; a test that is renamed is renamed there.
 #[test]
-fn every_test_that_the_page_of_standards_names_is_there() {
-    let page = fs::read_to_string(root().join("src/docs/standards.md")).unwrap();
+fn every_test_that_a_page_names_is_there() {
     let mut code = String::new();
     for folder in ["src", "tests"] {
         append_all(&root().join(folder), &mut code);
     }
-    let words = page.split('`').skip(1).step_by(2);
-    let named: Vec<&str> = words.filter(|word| word.contains('_')).collect();
-    assert!(named.len() > 50, "the page names {} tests", named.len());
-    let missing = named
-        .iter()
-        .filter(|name| !code.contains(&format!("fn {name}(")));
-    let faults: Vec<String> = missing.map(|name| format!("no test `{name}`")).collect();
+    let mut faults = Vec::new();
+    for (page, at_least) in [("standards", 50), ("patterns", 25)] {
+        let text = fs::read_to_string(root().join(format!("src/docs/{page}.md"))).unwrap();
+        let prose: String = text.split("```").step_by(2).collect();
+        let words = prose.split('`').skip(1).step_by(2);
+        // The names of tests are sentences; those of methods are shorter.
+        let named: Vec<&str> = words
+            .filter(|word| word.matches('_').count() > 3 && !word.contains(['(', ' ', '=']))
+            .collect();
+        let count = named.len();
+        assert!(count >= at_least, "{page} names {count} tests");
+        let missing = named
+            .iter()
+            .filter(|name| !code.contains(&format!("fn {name}(")));
+        faults.extend(missing.map(|name| format!("{page}: no test `{name}`")));
+    }
     report(&faults);
 }
 

@@ -7,6 +7,10 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{LoadError, Typed, run::Made};
 use crate::handle::Gathering;
 
+/// After how many values warming waits until they are written: more than some hundreds do not wait
+/// beside each other, and what finds no room is dropped.
+const WRITTEN_AT_ONCE: usize = 256;
+
 /// How far a [`Typed::warm`] has come.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
@@ -74,7 +78,7 @@ where
         let loaded = if missing.is_empty() {
             HashMap::new()
         } else {
-            self.load_all(missing, load).await?
+            self.load_all(missing, load, usize::MAX).await?
         };
         let value = |id: &String| match values.get(&**id) {
             Some(value) => value.clone(),
@@ -132,7 +136,7 @@ where
                 return warmed;
             }
             let wanted = next.len();
-            match self.load_all(next.clone(), &load).await {
+            match self.load_all(next.clone(), &load, WRITTEN_AT_ONCE).await {
                 Ok(loaded) => {
                     warmed.loaded += loaded.len();
                     warmed.absent += wanted.saturating_sub(loaded.len());
@@ -145,11 +149,13 @@ where
         }
     }
 
-    /// Loads values, and stores them and what is not there.
+    /// Loads values, and stores them and what is not there. Waits after each `written_at_once` of them
+    /// until other nodes can find them.
     async fn load_all<O, E>(
         &self,
         ids: Vec<String>,
         load: impl FnOnce(Vec<String>) -> O,
+        written_at_once: usize,
     ) -> Result<HashMap<String, Arc<T>>, LoadError>
     where
         O: Future<Output = Result<HashMap<String, T>, E>>,
@@ -166,7 +172,10 @@ where
             .into_iter()
             .map(|(id, value)| (id, Arc::new(value)))
             .collect();
-        for id in ids {
+        for (number, id) in ids.into_iter().enumerate() {
+            if let (true, Some(second)) = ((number + 1) % written_at_once == 0, &self.core.second) {
+                second.flush_in_time().await;
+            }
             let made = Made {
                 value: loaded.get(&id).cloned(),
                 version: None,

@@ -1,6 +1,6 @@
 //! Values on two nodes that share a Redis.
 
-use std::{io, time::Duration};
+use std::{collections::HashMap, io, num::NonZeroUsize, time::Duration};
 
 use larder::{Ack, Larder, Redis as Tier, Typed, secs};
 
@@ -127,6 +127,46 @@ async fn a_write_of_an_earlier_version_stores_nothing_on_whichever_node() {
     scene.redis.ask(&["DEL", row]);
     scene.redis.ask(&["LPUSH", row, "x"]);
     assert!(write(&one, 1).await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn making_a_kind_void_costs_the_same_however_many_values_there_are() {
+    let scene = Scene::start().await;
+    let [one, other] = scene.values();
+    let mut costs = Vec::new();
+    for count in [10_u64, 1000] {
+        for id in 0..count {
+            one.insert(&id.to_string(), id).await;
+        }
+        until(|| async { other.get(&(count - 1).to_string()).await.is_some() }).await;
+        scene.redis.ask(&["CONFIG", "RESETSTAT"]);
+        one.bump_version().await;
+        for command in ["keys", "scan", "del", "unlink"] {
+            assert_eq!(scene.redis.calls(command), 0, "{command}");
+        }
+        costs.push(["zadd", "xadd", "publish"].map(|command| scene.redis.calls(command)));
+        for id in 0..count {
+            assert_eq!(one.get(&id.to_string()).await, None);
+        }
+    }
+    assert_eq!(costs, [[1, 1, 1], [1, 1, 1]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warming_does_not_outrun_what_is_written_to_redis() {
+    let scene = Scene::start().await;
+    let [one, other] = scene.values();
+    let ids: Vec<String> = (0..4000).map(|id| id.to_string()).collect();
+    let batch = NonZeroUsize::new(2000).unwrap();
+    let load = |ids: Vec<String>| async move {
+        let value = |id: String| (id.clone(), id.parse().unwrap());
+        Ok::<_, io::Error>(ids.into_iter().map(value).collect::<HashMap<_, u64>>())
+    };
+    let warmed = one.warm(&ids, batch, load, |_| {}).await;
+    assert_eq!(warmed.loaded, 4000);
+    scene.nodes[0].shutdown(secs(10)).await;
+    let found = other.get_many(&ids).await;
+    assert_eq!(found.iter().flatten().count(), 4000);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,9 +8,12 @@ use std::{
     },
 };
 
-use larder::{Encoding, LookUp, secs};
+use larder::{Encoding, LoadError, LookUp, Typed, secs};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::{
+    sync::Notify,
+    task::{JoinHandle, JoinSet},
+};
 
 use super::larder;
 
@@ -25,6 +28,33 @@ fn kettle() -> Product {
         name: "kettle".into(),
         price: 1990,
     }
+}
+
+/// Starts a load of value 7 and returns when it has begun. It ends as `end` says when it is let go.
+async fn held(
+    values: &Typed<u64>,
+    end: impl FnOnce() -> io::Result<Option<u64>> + Send + 'static,
+) -> (JoinHandle<Result<Option<Arc<u64>>, LoadError>>, Arc<Notify>) {
+    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+    let load = {
+        let (values, began, go) = (values.clone(), Arc::clone(&began), Arc::clone(&go));
+        tokio::spawn(async move {
+            values
+                .get_or_load("7", move |_| async move {
+                    began.notify_one();
+                    go.notified().await;
+                    end()
+                })
+                .await
+        })
+    };
+    began.notified().await;
+    (load, go)
+}
+
+/// Returns what a load brings that is never waited for.
+async fn brought(value: u64) -> io::Result<Option<u64>> {
+    Ok(Some(value))
 }
 
 #[tokio::test]
@@ -80,7 +110,7 @@ async fn a_value_of_another_type_is_a_miss() {
         .await;
     let numbers = larder.typed::<u64>("product");
     assert_eq!(numbers.get("7").await, None);
-    let loaded = numbers.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(1)) });
+    let loaded = numbers.get_or_load("7", |_| brought(1));
     assert_eq!(loaded.await.unwrap().as_deref(), Some(&1));
 }
 
@@ -126,23 +156,10 @@ async fn that_there_is_no_value_is_remembered_for_its_own_time() {
 async fn a_load_that_is_slower_than_an_invalidation_leaves_nothing_behind() {
     let (larder, _) = larder().await;
     let values = larder.typed::<u64>("value");
-    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let slow = {
-        let (values, began, go) = (values.clone(), Arc::clone(&began), Arc::clone(&go));
-        tokio::spawn(async move {
-            values
-                .get_or_load("7", move |_| async move {
-                    began.notify_one();
-                    go.notified().await;
-                    Ok::<_, io::Error>(Some(1))
-                })
-                .await
-        })
-    };
-    began.notified().await;
+    let (slow, go) = held(&values, || Ok(Some(1))).await;
     values.remove("7").await;
     // Whoever comes now does not wait for the old load.
-    let new = values.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(2)) });
+    let new = values.get_or_load("7", |_| brought(2));
     assert_eq!(new.await.unwrap().as_deref(), Some(&2));
     go.notify_one();
     assert_eq!(slow.await.unwrap().unwrap().as_deref(), Some(&1));
@@ -170,27 +187,10 @@ async fn what_was_read_before_an_invalidation_does_not_fill_the_vacancy() {
 async fn a_reader_that_leaves_strands_nobody() {
     let (larder, _) = larder().await;
     let values = larder.typed::<u64>("value");
-    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let leader = {
-        let (values, began, go) = (values.clone(), Arc::clone(&began), Arc::clone(&go));
-        tokio::spawn(async move {
-            values
-                .get_or_load("7", move |_| async move {
-                    began.notify_one();
-                    go.notified().await;
-                    Ok::<_, io::Error>(Some(1))
-                })
-                .await
-        })
-    };
-    began.notified().await;
+    let (leader, go) = held(&values, || Ok(Some(1))).await;
     let follower = {
         let values = values.clone();
-        tokio::spawn(async move {
-            values
-                .get_or_load("7", |_| async { Ok::<_, io::Error>(Some(2)) })
-                .await
-        })
+        tokio::spawn(async move { values.get_or_load("7", |_| brought(2)).await })
     };
     tokio::task::yield_now().await;
     leader.abort();
@@ -202,22 +202,8 @@ async fn a_reader_that_leaves_strands_nobody() {
 async fn all_who_wait_for_a_load_that_fails_have_its_error_and_the_next_one_loads() {
     let (larder, _) = larder().await;
     let values = larder.typed::<u64>("value");
-    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let leader = {
-        let (values, began, go) = (values.clone(), Arc::clone(&began), Arc::clone(&go));
-        tokio::spawn(async move {
-            values
-                .get_or_load("7", move |_| async move {
-                    began.notify_one();
-                    go.notified().await;
-                    Err(io::Error::other("no database"))
-                })
-                .await
-        })
-    };
-    began.notified().await;
-    let mut follower =
-        std::pin::pin!(values.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(2)) }));
+    let (leader, go) = held(&values, || Err(io::Error::other("no database"))).await;
+    let mut follower = std::pin::pin!(values.get_or_load("7", |_| brought(2)));
     assert!(futures_pending(follower.as_mut()).await);
     go.notify_one();
     for error in [
@@ -227,7 +213,7 @@ async fn all_who_wait_for_a_load_that_fails_have_its_error_and_the_next_one_load
         assert!(error.to_string().contains("no database"), "{error}");
         assert!(error.downcast_ref::<io::Error>().is_some());
     }
-    let next = values.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(3)) });
+    let next = values.get_or_load("7", |_| brought(3));
     assert_eq!(next.await.unwrap().as_deref(), Some(&3));
 }
 
@@ -244,29 +230,31 @@ async fn futures_pending<F: Future + Unpin>(mut future: F) -> bool {
 async fn a_load_that_panics_hands_over_to_one_who_waits() {
     let (larder, _) = larder().await;
     let values = larder.typed::<u64>("value");
-    let (began, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-    let leader = {
-        let (values, began, go) = (values.clone(), Arc::clone(&began), Arc::clone(&go));
-        tokio::spawn(async move {
-            values
-                .get_or_load("7", move |_| async move {
-                    began.notify_one();
-                    go.notified().await;
-                    if true {
-                        panic!("in a load");
-                    }
-                    Ok::<_, io::Error>(Some(1))
-                })
-                .await
-        })
-    };
-    began.notified().await;
-    let mut follower =
-        std::pin::pin!(values.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(2)) }));
+    let (leader, go) = held(&values, || panic!("in a load")).await;
+    let mut follower = std::pin::pin!(values.get_or_load("7", |_| brought(2)));
     assert!(futures_pending(follower.as_mut()).await);
     go.notify_one();
     assert!(leader.await.unwrap_err().is_panic());
     assert_eq!(follower.await.unwrap().as_deref(), Some(&2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_has_waited_long_enough_loads_once_and_asks_nobody_again() {
+    let (larder, _) = larder().await;
+    let values = larder.typed::<u64>("value").wait_limit(secs(1));
+    let (leader, go) = held(&values, || Ok(Some(1))).await;
+    let began = tokio::time::Instant::now();
+    assert_eq!(
+        values
+            .get_or_load("7", |_| brought(2))
+            .await
+            .unwrap()
+            .as_deref(),
+        Some(&2)
+    );
+    assert_eq!(began.elapsed(), secs(1));
+    go.notify_one();
+    assert_eq!(leader.await.unwrap().unwrap().as_deref(), Some(&1));
 }
 
 #[tokio::test]

@@ -102,11 +102,13 @@ fn settings(place: &Place, larder: &Larder) -> WriteBehindBuilder<u64> {
         .invalidates(|write: &Write<u64>| vec![Target::tag(&format!("product:{}", write.key))])
 }
 
-/// Plays the scene with a queue in a file, and then in Redis.
+/// Plays the scene with a queue in a file and with one in Redis, at one time.
 async fn in_both_places(play: impl AsyncFn(Scene)) {
-    for place in [Place::file(), Place::redis()] {
+    let played = [Place::file(), Place::redis()].map(|place| async {
         play(Scene::start(place).await).await;
-    }
+    });
+    let [in_file, in_redis] = played;
+    tokio::join!(in_file, in_redis);
 }
 
 #[tokio::test]

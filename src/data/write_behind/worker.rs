@@ -36,6 +36,10 @@ use crate::{
 /// it.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
+/// How long it is waited for more after a batch that was not full: whoever adds without a pause would
+/// else have each write delivered for itself, at three questions to the queue each.
+const GATHER: Duration = Duration::from_millis(5);
+
 /// How long the first wait after a failure is; it doubles.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 
@@ -79,7 +83,10 @@ pub(super) struct Worker<T, S> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Round {
     Empty,
+    /// A full batch; there may be more.
     Delivered,
+    /// All that there was.
+    CaughtUp,
     /// Something has to be tried again.
     Failed,
     /// The lane is another's.
@@ -105,6 +112,10 @@ where
         while !self.core.tasks.is_closed() {
             match self.round(&holder, &mut failures).await {
                 Round::Delivered => wait = FIRST_WAIT,
+                Round::CaughtUp => {
+                    wait = FIRST_WAIT;
+                    self.pause(GATHER).await;
+                }
                 Round::Empty | Round::NotHeld => {
                     wait = FIRST_WAIT;
                     // Whether it was woken or the time was over makes no difference.
@@ -155,12 +166,17 @@ where
         if taken.is_empty() {
             return Round::Empty;
         }
+        let is_full = taken.len() >= self.limits.batch;
         let Ok((waiting, writes)) = self.read(taken).await else {
             return Round::Failed;
         };
         let whole = failures.by_id.is_empty();
         if whole && self.deliver(holder, &waiting, &writes).await.is_ok() {
-            return Round::Delivered;
+            return if is_full {
+                Round::Delivered
+            } else {
+                Round::CaughtUp
+            };
         }
         self.one_by_one(holder, &waiting, &writes, failures).await
     }
