@@ -194,14 +194,12 @@ where
 
     /// Puts what the second tier had into the first one, unless it is void.
     fn promoted(&self, entry: Entry, asked: Asked) -> Stored {
-        let core = &self.core;
-        if let Verdict::Dead(reason) = core.judge_second(&entry.seal, asked.trust, asked.at) {
-            core.note_fenced(reason);
+        let (core, key) = (&self.core, entry.key.clone());
+        let promoted = core.promote(&key, entry, asked.trust, asked.at, None);
+        let Some((entry, _)) = promoted else {
             return Stored::Nothing;
-        }
-        let entry = Arc::new(entry);
+        };
         Gathering::note(&*entry.tags, entry.life.received);
-        core.store.insert(&entry.key, Arc::clone(&entry));
         self.standing(entry, asked)
     }
 

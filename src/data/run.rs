@@ -216,14 +216,7 @@ where
         if core.is_fenced(&entry.seal) {
             return false;
         }
-        let is_kept = core.store.insert(&entry.key, Arc::clone(entry));
-        if is_kept {
-            core.counters.note(Event::Stored);
-        }
-        if let Some(second) = &core.second {
-            second.put(&entry.key, entry, nowhere(lock));
-        }
-        is_kept || core.second.is_some()
+        core.keep(&entry.key, entry, Some(nowhere(lock))) || core.second.is_some()
     }
 }
 

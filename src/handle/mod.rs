@@ -12,6 +12,7 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod task;
+mod tiers;
 mod turn;
 #[cfg(feature = "data")]
 mod values;

@@ -251,10 +251,7 @@ fn renewed(
         return Renewed::ForOne(renewed);
     }
     if !core.is_dead(&renewed.seal) {
-        if core.store.insert(&renewed.key, Arc::clone(&renewed)) {
-            core.counters.note(Event::Stored);
-        }
-        second::put(core, &renewed.key, &renewed, second::whence(kept));
+        core.keep(&renewed.key, &renewed, second::whence(kept));
     }
     Renewed::Stored(renewed)
 }

@@ -403,7 +403,7 @@ impl Pump {
         let whence = self.store(&entry).cloned();
         let later = takes_long && later;
         if !later {
-            second::put(&self.core, &self.primary, &entry, whence.clone());
+            self.core.send(&self.primary, &entry, whence.clone());
         }
         waiting.land(Landing::Landed(entry));
         (later && self.stored).then_some(Plain {
@@ -452,7 +452,7 @@ impl Pump {
             };
             let entry = Arc::new(entry);
             self.core.store.insert(&self.primary, Arc::clone(&entry));
-            second::put(&self.core, &self.primary, &entry, plain.whence);
+            self.core.send(&self.primary, &entry, plain.whence);
         }
     }
 }

@@ -19,7 +19,7 @@ use std::{
     task::Poll,
 };
 
-use http::{HeaderMap, Response};
+use http::Response;
 
 use super::{
     cache::CacheBody,
@@ -37,7 +37,6 @@ use crate::{
     invalidate::Trust,
     key::Key,
     observe::Outcome,
-    semantics::vary::selecting,
     store::{Found, MOST_VARIANTS, SecondTier, Wanted, Whence},
 };
 
@@ -72,7 +71,7 @@ pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
     // Asked beside each other: one round trip, whoever has to be how sure.
     let (found, trust) = (pin!(tier.find(wanted)), pin!(fetch.ask()));
     match both(found, trust).await {
-        (Some(entry), trust) => judge(fetch, Arc::new(entry), trust),
+        (Some(entry), trust) => judge(fetch, entry, trust),
         (None, _) => Second::Nothing,
     }
 }
@@ -106,21 +105,17 @@ async fn both<A: Future, B: Future>(
     .await
 }
 
-fn judge(fetch: &Fetch, entry: Arc<Entry>, trust: Trust) -> Second {
+fn judge(fetch: &Fetch, entry: Entry, trust: Trust) -> Second {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let soft_at = match core.judge_second(&entry.seal, trust, core.clock.now()) {
-        Verdict::Valid => None,
-        Verdict::Soft(at) => Some(at),
-        Verdict::Dead(reason) => {
-            core.note_fenced(reason);
-            return Second::Nothing;
-        }
-    };
-    let is_older = |own: &Arc<Entry>| entry.life.received <= own.life.received;
-    if fetch.stale.as_ref().is_some_and(is_older) {
+    let (arrived, known) = (core.clock.now(), fetch.stale.as_deref());
+    let Some((entry, verdict)) = core.promote(&kept.key, entry, trust, arrived, known) else {
         return Second::Nothing;
-    }
+    };
+    let soft_at = match verdict {
+        Verdict::Soft(at) => Some(at),
+        Verdict::Valid | Verdict::Dead(_) => None,
+    };
     let now = core.clock.now();
     let stored = Stored {
         life: &entry.life,
@@ -132,7 +127,6 @@ fn judge(fetch: &Fetch, entry: Arc<Entry>, trust: Trust) -> Second {
         stored: Some(stored),
         ..fetch.question(now)
     };
-    core.store.insert(&kept.key, Arc::clone(&entry));
     match plan(&question) {
         Step::Serve(standing) => Second::Serve(entry, standing),
         Step::ServeAndRefresh(standing) => Second::ServeAndRefresh(entry, standing),
@@ -202,30 +196,10 @@ pub(crate) fn has_room(core: &Core, primary: &Key, head: &Head) -> bool {
     others.len() < MOST_VARIANTS || others.iter().any(|other| other.variation == head.variation)
 }
 
-/// Sends what was stored in the first tier to the second one, behind the response.
-pub(crate) fn put(core: &Core, primary: &Key, entry: &Arc<Entry>, whence: Option<Whence>) {
-    if let (Some(second), Some(whence)) = (&core.second, whence) {
-        second.put(primary, entry, whence);
-    }
-}
-
 /// Removes what is stored for a request: the handler has said something else, which is not stored.
 pub(crate) fn remove(kept: &Kept) {
     let core = &kept.shared.core;
-    if let Some(second) = &core.second {
-        let known = core.store.candidates(&kept.key);
-        let known = known.iter().find_map(|entry| entry.variation.as_ref());
-        let selected = known.map(|known| (&*known.names, selected(&known.names, &kept.headers)));
-        let variant = selected.as_ref().map(|(names, values)| (*names, &**values));
-        second.remove(&kept.key, variant);
-    }
-    core.store.remove(&kept.key);
-}
-
-fn selected(names: &[http::HeaderName], request: &HeaderMap) -> Vec<u8> {
-    let mut values = Vec::new();
-    selecting(names, request, &mut values);
-    values
+    core.forget(&kept.key, &kept.headers);
 }
 
 #[cfg(test)]

@@ -1,3 +1,6 @@
+//! What only memory has. What it has in common with all that keep responses is tried in the suite of
+//! the handle's tiers.
+
 use std::thread;
 
 use http::HeaderValue;
@@ -42,31 +45,6 @@ fn vary(memory: &Memory, names: &[&'static str], request: &[(&'static str, &str)
 fn plain(memory: &Memory, url: &str, body: &str) {
     let entry = Sample::new(url).body(body.to_owned()).entry();
     assert!(memory.insert(&key(url), entry));
-}
-
-#[test]
-fn what_is_stored_is_found_under_its_own_key_alone() {
-    let memory = memory();
-    plain(&memory, "url", "a");
-    plain(&memory, "url2", "b");
-    assert_eq!(found(&memory, &[]).unwrap(), b"a");
-    assert!(matches!(memory.find(b"ur", &HeaderMap::new()), Found::Miss));
-    assert_eq!(memory.len(), 2);
-}
-
-#[test]
-fn a_request_selects_the_variant_whose_fields_it_has() {
-    let memory = memory();
-    vary(&memory, &["x-a"], &[("x-a", "1")], "one");
-    vary(&memory, &["x-a"], &[("x-a", "2")], "two");
-    vary(&memory, &["x-a"], &[], "none");
-    assert_eq!(found(&memory, &[("x-a", "1")]).unwrap(), b"one");
-    assert_eq!(
-        found(&memory, &[("x-a", "2"), ("x-b", "7")]).unwrap(),
-        b"two"
-    );
-    assert_eq!(found(&memory, &[]).unwrap(), b"none");
-    assert_eq!(found(&memory, &[("x-a", "3")]), None);
 }
 
 #[test]
