@@ -17,8 +17,10 @@
 //! nothing in another process, but as that from which they are made: [`Origin`] and tags.
 //!
 //! A reader skips sections that it does not know, so those may be added. What an old reader must
-//! not overlook gets a new flag or a new version: it then reads [`Decoded::Newer`], which is a miss,
-//! but no reason to delete what newer nodes can read. Everything else that is not to the letter is
+//! not overlook gets a new version, and with that other names in Redis: nodes of both versions then
+//! read and write side by side, and neither overwrites what the other has written. A version or a
+//! flag that a reader does not know is [`Decoded::Newer`], which is a miss, but no reason to delete
+//! what newer nodes can read. Everything else that is not to the letter is
 //! an error. A released format is read by the next two minor releases; `tests/fixtures` has a sample
 //! of each.
 //!

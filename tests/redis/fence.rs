@@ -201,6 +201,31 @@ async fn a_flushed_server_makes_everything_void_and_goes_on() {
 }
 
 #[tokio::test]
+async fn a_registry_that_fell_back_under_its_own_epoch_is_begun_anew() {
+    let (redis, truth) = (Redis::start(), Truth::new());
+    let (one, other) = two(&redis, &truth, BOUNDED).await;
+    let (version, ack) = one.put("/items/1").await;
+    assert_eq!(ack, Ack::Global);
+    follows(&other, "/items/1", version).await;
+    let epoch = || redis.ask(&["HGET", "larder:{larder}:seq", "epoch"]).text();
+    let (before, epochs) = (epoch(), other.epochs());
+    // As of a server that has lost its last stamp, and kept everything else. No script runs that
+    // would look at all parts: the mirrors see it by the number alone.
+    redis.ask(&["HINCRBY", "larder:{larder}:seq", "number", "-1"]);
+    other
+        .until("begun anew", |node| node.epochs() > epochs)
+        .await;
+    assert_ne!(epoch(), before);
+    truth.change();
+    let (version, runs) = (truth.version(), truth.runs());
+    other.in_sync().await;
+    assert_eq!(other.get("/items/1").await, version, "filled before");
+    assert_eq!(truth.runs(), runs + 1);
+    one.until("begun anew", |node| node.epochs() > 1).await;
+    globally(&one, "/items/1").await;
+}
+
+#[tokio::test]
 async fn a_server_restarted_from_an_old_snapshot_brings_nothing_back() {
     for consistency in [STRICT, BOUNDED] {
         let (mut redis, truth) = (Redis::start(), Truth::new());

@@ -5,9 +5,11 @@
 //! ```
 //!
 //! Starts a redis-server of its own. Each cache fills it with the same pages and is then asked for each
-//! of them, so that every answer comes from Redis: larder by a node whose memory is empty, the others
-//! with their Redis backends alone. All are measured in turns beside a plain GET of what larder has
-//! written, and the best of the rounds counts. A hit that ran the handler ends the comparison.
+//! of them; none has a tier in the process, larder being built without it, so that every answer comes
+//! from Redis. All are measured in turns beside a plain GET of what larder has written, and the best of
+//! the rounds counts. A hit that ran the handler ends the comparison.
+//!
+//! `benches/redis.rs` has larder with both tiers.
 
 #![allow(
     clippy::unwrap_used,
@@ -99,18 +101,13 @@ impl Measured {
     }
 }
 
-/// Starts a node of larder with an empty memory, and waits until it knows what was invalidated.
+/// Starts a node of larder, and waits until it knows what was invalidated.
 async fn node(server: &Server) -> Larder {
     let patient = Duration::from_secs(10);
     let redis = Redis::new(server.url())
         .budget(patient)
         .background_budget(patient);
-    let larder = Larder::builder()
-        .memory_bytes(1 << 30)
-        .redis(redis)
-        .build()
-        .await
-        .unwrap();
+    let larder = Larder::builder().redis(redis).build().await.unwrap();
     while larder.statistics().shared.sync_age.is_none() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -183,16 +180,16 @@ async fn compare(size: usize, pages: usize, rounds: usize) {
     let third = hitbox!(hitbox_backend(&server), handler.clone());
     ask(&third, pages, 16).await;
 
+    let node = node(&server).await;
+    let own = layer(&node).layer(handler.clone());
+
     println!("{size} bytes, {pages} pages");
     for callers in CALLERS {
         let mut get = Duration::MAX;
         let mut all = ["larder", "tower-http-cache", "hitbox"].map(Measured::new);
         for _ in 0..rounds {
             get = get.min(plain.take(callers).await);
-            let node = node(&server).await;
-            let own = layer(&node).layer(handler.clone());
             all[0].round(&own, &handler, &plain, pages, callers).await;
-            node.shutdown(Duration::from_secs(5)).await;
             all[1].round(&other, &handler, &plain, pages, callers).await;
             all[2].round(&third, &handler, &plain, pages, callers).await;
         }

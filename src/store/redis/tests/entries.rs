@@ -265,6 +265,27 @@ async fn what_a_newer_version_wrote_is_a_miss_and_stays() {
 }
 
 #[tokio::test]
+async fn a_fill_leaves_what_a_newer_version_wrote_as_it_is() {
+    use sha2::{Digest, Sha256};
+
+    let server = Server::start();
+    let node = Node::new(&server);
+    let version = crate::entry::codec::VERSION + 1;
+    let digest = Sha256::new().chain_update([version]).chain_update(b"key");
+    let digits: String = (digest.finalize().iter().take(20))
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    let newer = format!("larder:test:e:{digits}");
+    let written = format!("lrdr{}whatever comes", char::from(version));
+    server.ask(&["SET", &newer, &written]);
+    assert!(node.find("key").await.is_none());
+    node.put(&node.sample("key").body("own").entry()).await;
+    assert_eq!(node.find("key").await.unwrap().body.bytes, "own");
+    assert_eq!(server.ask(&["GET", &newer]), written);
+    assert_eq!(responses(&server), 2);
+}
+
+#[tokio::test]
 async fn a_response_under_the_name_of_another_is_a_miss_and_stays() {
     let server = Server::start();
     let node = Node::new(&server);
