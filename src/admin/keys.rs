@@ -24,7 +24,7 @@ use crate::{
     entry::{Coding, Entry},
     fence::Verdict,
     handle::Core,
-    key::KeyText,
+    key::{KeyText, value_text},
 };
 
 /// How many are told at a time if nothing else is asked for, and at most.
@@ -213,6 +213,9 @@ fn is_wanted(wanted: &Wanted, entry: &Entry) -> bool {
     let Some(prefix) = &wanted.prefix else {
         return true;
     };
+    if let Some(value) = value_text(&entry.key) {
+        return value.starts_with(&**prefix);
+    }
     KeyText::of(&entry.key).is_some_and(|key| {
         let text = if prefix.starts_with('/') {
             key.path
@@ -283,6 +286,7 @@ pub(super) fn shown(core: &Core, entry: &Entry, now: Timestamp) -> Value {
     json!({
         "id": format!("{:016x}", id_of(entry)),
         "url": key.as_ref().map(KeyText::url),
+        "value": value_text(&entry.key),
         "route": key.as_ref().and_then(|key| key.route.clone()),
         "key_fields": key.as_ref().map(|key| &key.fields),
         "key_cookies": key.as_ref().map(|key| &key.cookies),

@@ -15,6 +15,7 @@ use crate::{
     fence::Fence,
     flight::Flights,
     invalidate::Consistency,
+    key::check_name,
     observe::{Counters, Durations, RouteStates, Snapshot, Windows},
     semantics::cache_status::Name,
     store::Memory,
@@ -27,9 +28,6 @@ const DEFAULT_MEMORY: u64 = 64 << 20;
 
 /// The longest body that is stored if no other limit is set: 8 MiB.
 const DEFAULT_MAX_BODY: u64 = 8 << 20;
-
-/// The longest namespace, in bytes: it stands in every key.
-const MAX_NAMESPACE: usize = 64;
 
 /// Builds a [`Larder`].
 ///
@@ -187,7 +185,7 @@ impl LarderBuilder {
     /// carry; a memory that can not hold a body of the length allowed; an address of a Redis that can
     /// not be read, and a Redis at all outside of a tokio runtime.
     pub async fn build(self) -> Result<Larder, Error> {
-        check_namespace(&self.namespace)?;
+        check_name(ErrorKind::Configuration, "namespace", &self.namespace)?;
         let name = self.checked_name()?;
         let first = Snapshot::first(self.clock.now());
         #[cfg(feature = "redis")]
@@ -272,18 +270,6 @@ fn started(core: Arc<Core>) -> Larder {
     #[cfg(feature = "metrics")]
     core.publish_from_now_on();
     Larder { core }
-}
-
-fn check_namespace(namespace: &str) -> Result<(), Error> {
-    let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if !namespace.is_empty() && namespace.len() <= MAX_NAMESPACE && namespace.chars().all(good) {
-        return Ok(());
-    }
-    let message = format!(
-        "namespace `{}` is not good; use 1 to {MAX_NAMESPACE} letters, digits, `-`, `_` or `.`",
-        namespace.escape_debug()
-    );
-    Err(Error::new(ErrorKind::Configuration, message))
 }
 
 /// Half of the cores, at least one.

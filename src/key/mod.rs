@@ -14,6 +14,7 @@ mod buffer;
 mod cookies;
 #[cfg(feature = "memory")]
 mod hash;
+mod name;
 mod query;
 mod read;
 mod recipe;
@@ -28,8 +29,9 @@ pub(crate) use self::{
     authority::{Host, Refused, authority, authority_with},
     buffer::{KeyBuffer, KeyBytes as Key, Sought},
     cookies::all_declared,
+    name::check_name,
     query::keep_listed,
-    read::KeyText,
+    read::{KeyText, value_text},
     recipe::{KeyRecipe, KeyedRequest, is_plain},
 };
 

@@ -3,6 +3,8 @@
 //! What was put into it to tell users apart is not told: of cookies and header fields the names, of
 //! an owner that there is one.
 
+#[cfg(feature = "data")]
+use super::value::CLASS_VALUE;
 use super::{
     buffer::{ABSENT, END, MORE},
     recipe::{CLASS_READ, FORMAT, QUERY_LISTED, QUERY_NONE, QUERY_RAW, SHAPE_ROUTE, SHAPE_URL},
@@ -67,6 +69,25 @@ impl KeyText {
         let query = query.unwrap_or_default();
         format!("{}://{}{}{query}", self.scheme, self.authority, self.path)
     }
+}
+
+/// Returns kind and id of a value, as the tag of it names them; nothing if the key is not that of a
+/// value.
+#[cfg(feature = "data")]
+pub(crate) fn value_text(key: &[u8]) -> Option<String> {
+    let mut reader = Reader(key);
+    if reader.byte()? != FORMAT || reader.byte()? != CLASS_VALUE {
+        return None;
+    }
+    let _namespace = reader.part()?;
+    let entity = text(reader.part()?);
+    Some(format!("{entity}:{}", text(reader.part()?)))
+}
+
+/// There are no values.
+#[cfg(not(feature = "data"))]
+pub(crate) fn value_text(_: &[u8]) -> Option<String> {
+    None
 }
 
 struct Reader<'a>(&'a [u8]);

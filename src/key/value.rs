@@ -3,7 +3,7 @@
 use super::{KeyBuffer, recipe::FORMAT};
 
 /// The class of values. A response has another, so that the two never share a key.
-const CLASS_VALUE: u8 = b'V';
+pub(super) const CLASS_VALUE: u8 = b'V';
 
 /// Writes the key of the value `id` of `entity` over what the buffer holds.
 pub(crate) fn write_value(namespace: &str, entity: &str, id: &str, key: &mut KeyBuffer) {
@@ -18,7 +18,7 @@ pub(crate) fn write_value(namespace: &str, entity: &str, id: &str, key: &mut Key
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::key::Key;
+    use crate::key::{Key, read::value_text};
 
     fn key(entity: &str, id: &str) -> Key {
         let mut buffer = KeyBuffer::default();
@@ -32,5 +32,12 @@ mod tests {
         assert_ne!(key("product", "7"), key("product", "8"));
         assert_ne!(key("product", ""), key("", "product"));
         assert_eq!(key("product", "7"), key("product", "7"));
+    }
+
+    #[test]
+    fn what_a_key_is_that_of_can_be_read_back() {
+        let text = value_text(&key("product", "7:x"));
+        assert_eq!(text.as_deref(), Some("product:7:x"));
+        assert_eq!(value_text(b"another"), None);
     }
 }

@@ -1,7 +1,5 @@
 //! A whole number that is added to.
 
-use std::sync::Arc;
-
 use super::{
     Name,
     shelf::{Shelf, ends},
@@ -33,10 +31,7 @@ impl Larder {
     /// Returns the counter with this name; it is zero until it is added to.
     pub fn counter(&self, name: &Name) -> Counter {
         Counter {
-            shelf: Shelf {
-                core: Arc::clone(self.core()),
-                name: name.clone(),
-            },
+            shelf: Shelf::of(self, name),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The fields of one thing.
 
-use std::{collections::BTreeMap, fmt, marker::PhantomData, sync::Arc};
+use std::{collections::BTreeMap, fmt, marker::PhantomData};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -40,10 +40,7 @@ impl Larder {
     /// Returns the hash with this name.
     pub fn hash<V: Serialize + DeserializeOwned>(&self, name: &Name) -> Hash<V> {
         Hash {
-            shelf: Shelf {
-                core: Arc::clone(self.core()),
-                name: name.clone(),
-            },
+            shelf: Shelf::of(self, name),
             kind: PhantomData,
         }
     }

@@ -1,6 +1,6 @@
 //! What came last.
 
-use std::{fmt, marker::PhantomData, num::NonZeroU64, sync::Arc};
+use std::{fmt, marker::PhantomData, num::NonZeroU64};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -49,10 +49,7 @@ impl Larder {
         most: NonZeroU64,
     ) -> CappedList<V> {
         CappedList {
-            shelf: Shelf {
-                core: Arc::clone(self.core()),
-                name: name.clone(),
-            },
+            shelf: Shelf::of(self, name),
             most,
             kind: PhantomData,
         }

@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::error::{Error, ErrorKind};
-
-/// The longest part of a name, in bytes.
-const LONGEST: usize = 64;
+use crate::{
+    error::{Error, ErrorKind},
+    key::check_name,
+};
 
 /// The name of a structure: `service:entity:id`, and `:field` if it has one.
 ///
@@ -68,15 +68,11 @@ impl fmt::Display for Name {
 }
 
 fn check(what: &str, part: &str) -> Result<(), Error> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if (1..=LONGEST).contains(&part.len()) && part.bytes().all(good) {
-        return Ok(());
-    }
-    let message = format!(
-        "`{}` is no {what} of a structure's name; use 1 to {LONGEST} letters, digits, `-`, `_` or `.`",
-        part.escape_debug()
-    );
-    Err(Error::new(ErrorKind::Structure, message))
+    check_name(
+        ErrorKind::Structure,
+        &format!("{what} of a structure"),
+        part,
+    )
 }
 
 #[cfg(test)]

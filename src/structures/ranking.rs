@@ -1,7 +1,5 @@
 //! Members by score.
 
-use std::sync::Arc;
-
 use super::{
     Name,
     shelf::{Shelf, boxed, ends, unexpected},
@@ -40,10 +38,7 @@ impl Larder {
     /// Returns the ranking with this name.
     pub fn ranking(&self, name: &Name) -> Ranking {
         Ranking {
-            shelf: Shelf {
-                core: Arc::clone(self.core()),
-                name: name.clone(),
-            },
+            shelf: Shelf::of(self, name),
         }
     }
 }

@@ -1,7 +1,5 @@
 //! Members, each once.
 
-use std::sync::Arc;
-
 use super::{
     Name,
     shelf::{Shelf, boxed, ends, unexpected},
@@ -39,10 +37,7 @@ impl Larder {
     /// Returns the set with this name.
     pub fn set(&self, name: &Name) -> Set {
         Set {
-            shelf: Shelf {
-                core: Arc::clone(self.core()),
-                name: name.clone(),
-            },
+            shelf: Shelf::of(self, name),
         }
     }
 }

@@ -6,6 +6,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::Name;
 use crate::{
+    Larder,
     error::{Error, ErrorKind},
     handle::Core,
     store::structures::{Operation, Reply},
@@ -19,6 +20,13 @@ pub(super) struct Shelf {
 }
 
 impl Shelf {
+    pub(super) fn of(larder: &Larder, name: &Name) -> Self {
+        Self {
+            core: Arc::clone(larder.core()),
+            name: name.clone(),
+        }
+    }
+
     pub(super) fn text(&self) -> Arc<str> {
         Arc::clone(self.name.text())
     }

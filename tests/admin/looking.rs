@@ -213,3 +213,23 @@ async fn why_a_request_takes_no_part_is_told() {
         assert_eq!(status, 400, "{query}");
     }
 }
+
+#[tokio::test]
+async fn values_are_listed_by_their_names() {
+    let desk = Desk::new().await;
+    desk.visit("GET", "/items/1").await;
+    desk.larder.typed::<u64>("price").insert("7", 1990).await;
+    desk.larder.typed::<u64>("stock").insert("7", 3).await;
+    assert_eq!(desk.look("/keys").await["matches"], 3);
+    let prices = desk.look("/keys?prefix=price:").await;
+    assert_eq!(prices["matches"], 1);
+    let price = &prices["keys"][0];
+    assert_eq!(price["value"], "price:7");
+    assert_eq!(
+        (&price["url"], &price["state"]),
+        (&Value::Null, &json!("fresh"))
+    );
+    assert_eq!(price["tags"], json!(["price", "price:7"]));
+    let item = &desk.look("/keys?prefix=/items").await["keys"][0];
+    assert_eq!(item["value"], Value::Null);
+}

@@ -21,12 +21,10 @@ use crate::{
     data::Encoding,
     error::{Error, ErrorKind},
     handle::Core,
+    key::check_name,
     policy::Target,
     store::queue::{Queue, Sizes},
 };
-
-/// The longest name of a queue, in bytes.
-const LONGEST_NAME: usize = 64;
 
 /// The shortest time that a lane can be held: some round trips on a bad day.
 const SHORTEST_HOLD: Duration = Duration::from_millis(100);
@@ -168,7 +166,7 @@ where
     /// nor a Redis; if the file can not be opened; if the Redis may evict what it is given to keep
     /// (`maxmemory-policy allkeys-*`). A Redis that gives no answer is looked at with the first write.
     pub async fn start(self, sink: impl Sink<T>) -> Result<WriteBehind<T>, Error> {
-        check_name(&self.name)?;
+        check_name(ErrorKind::Configuration, "queue name", &self.name)?;
         let queue = self.queue().await?;
         let wake: Arc<[Notify]> = (0..self.sizes.lanes).map(|_| Notify::new()).collect();
         let sink = Arc::new(sink);
@@ -229,16 +227,4 @@ impl<T> fmt::Debug for WriteBehindBuilder<T> {
             .field("limits", &self.limits)
             .finish_non_exhaustive()
     }
-}
-
-fn check_name(name: &str) -> Result<(), Error> {
-    let good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-    if (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(good) {
-        return Ok(());
-    }
-    let message = format!(
-        "queue name `{}` is not good; use 1 to {LONGEST_NAME} letters, digits, `-`, `_` or `.`",
-        name.escape_debug()
-    );
-    Err(Error::new(ErrorKind::Configuration, message))
 }

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `larder:{ns}:w:NAME:LANE` | the stream of a lane; what is settled is removed from it |
 //! | `larder:{ns}:w:NAME:LANE:held` | who works at the lane, with an end |
-//! | `larder:{ns}:w:NAME:newest` | a hash: the newest value of each key that waits, behind its id |
+//! | `larder:{ns}:w:NAME:newest` | a hash: the id of the newest write of each key that waits |
 //! | `larder:{ns}:w:NAME:aside` | a stream: what could not be delivered |
 //!
 //! The group has one consumer, whoever plays it: what one holder has read and not settled is the
@@ -27,8 +27,14 @@ use crate::{
 const ADD: &str = "
 if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
 local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2], 'v', ARGV[3])
-redis.call('HSET', KEYS[2], ARGV[2], id .. ' ' .. ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[2], id)
 return id";
+
+/// Returns the newest value of a key that waits. Keys: stream, newest. Arguments: key.
+const PENDING: &str = "
+local id = redis.call('HGET', KEYS[2], ARGV[1])
+local row = id and redis.call('XRANGE', KEYS[1], id, id)[1]
+return row and row[2][4]";
 
 /// Reads the oldest writes of a lane that are not settled, those first that were read before: what is
 /// new must not overtake them. Makes the group if it is not there. Keys: stream. Arguments: count.
@@ -55,13 +61,17 @@ return taken";
 
 /// Removes writes. Keys: stream, newest. Arguments: id and key of each.
 const SETTLE: &str = "
+local ids = {}
 for at = 1, #ARGV, 2 do
-  redis.call('XACK', KEYS[1], 'larder', ARGV[at])
-  redis.call('XDEL', KEYS[1], ARGV[at])
-  local newest = redis.call('HGET', KEYS[2], ARGV[at + 1])
-  local start = ARGV[at] .. ' '
-  if newest and string.sub(newest, 1, #start) == start then
+  ids[#ids + 1] = ARGV[at]
+  if redis.call('HGET', KEYS[2], ARGV[at + 1]) == ARGV[at] then
     redis.call('HDEL', KEYS[2], ARGV[at + 1])
+  end
+  -- No more are handed to one command than Lua can.
+  if #ids == 1000 or at + 1 == #ARGV then
+    redis.call('XACK', KEYS[1], 'larder', unpack(ids))
+    redis.call('XDEL', KEYS[1], unpack(ids))
+    ids = {}
   end
 end
 return #ARGV / 2";
@@ -71,9 +81,7 @@ const BURY: &str = "
 redis.call('XADD', KEYS[3], '*', 'k', ARGV[2], 'v', ARGV[3], 'r', ARGV[4])
 redis.call('XACK', KEYS[1], 'larder', ARGV[1])
 redis.call('XDEL', KEYS[1], ARGV[1])
-local newest = redis.call('HGET', KEYS[2], ARGV[2])
-local start = ARGV[1] .. ' '
-if newest and string.sub(newest, 1, #start) == start then
+if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[1] then
   redis.call('HDEL', KEYS[2], ARGV[2])
 end
 return 1";
@@ -82,7 +90,7 @@ return 1";
 const DIG_UP: &str = "
 if redis.call('XDEL', KEYS[3], ARGV[1]) == 0 then return 0 end
 local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2], 'v', ARGV[3])
-redis.call('HSET', KEYS[2], ARGV[2], id .. ' ' .. ARGV[3])
+redis.call('HSET', KEYS[2], ARGV[2], id)
 return 1";
 
 /// Takes a lane that nobody holds, or holds it further. Keys: held. Arguments: holder, milliseconds.
@@ -111,6 +119,7 @@ pub(crate) struct StreamQueue {
 #[derive(Debug)]
 struct Scripts {
     add: Script,
+    pending: Script,
     take: Script,
     settle: Script,
     bury: Script,
@@ -127,6 +136,7 @@ impl StreamQueue {
             sizes,
             scripts: Scripts {
                 add: Script::new(ADD),
+                pending: Script::new(PENDING),
                 take: Script::new(TAKE),
                 settle: Script::new(SETTLE),
                 bury: Script::new(BURY),
@@ -177,13 +187,10 @@ impl StreamQueue {
     }
 
     pub(super) async fn pending(&self, key: &str) -> Result<Option<Bytes>, Error> {
-        let found = cmd("HGET").arg(self.key("newest")).arg(key).take();
-        let found = Option::<Vec<u8>>::from_redis_value(self.single(found).await?);
-        let found = found.map_err(unavailable)?.map(Bytes::from);
-        Ok(found.and_then(|found| {
-            let end_of_id = found.iter().position(|byte| *byte == b' ')?;
-            Some(found.slice(end_of_id + 1..))
-        }))
+        let keys = [self.stream(self.sizes.lane(key)), self.key("newest")];
+        let found = (self.script(&self.scripts.pending, &keys, &[key.into()])).await?;
+        let found = Option::<Vec<u8>>::from_redis_value(found);
+        Ok(found.map_err(unavailable)?.map(Bytes::from))
     }
 
     pub(super) async fn hold(
