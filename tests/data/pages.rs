@@ -12,6 +12,7 @@ use axum::{Router, body::Body, extract::Path, routing::get};
 use http::{Request, header};
 use http_body_util::BodyExt;
 use larder::{CacheLayer, Larder, Policy, Routes, Typed, mins};
+use tokio::sync::{Notify, watch};
 use tokio_stream::StreamExt;
 use tower::ServiceExt;
 
@@ -120,6 +121,57 @@ async fn a_page_is_void_when_a_value_is_that_its_handler_read() {
             assert_eq!(body(&app, path).await, "2", "{path}, declared: {declared}");
         }
     }
+}
+
+#[tokio::test]
+async fn whoever_comes_after_a_value_became_void_is_not_given_a_body_that_had_read_it() {
+    let (larder, _) = larder().await;
+    let shop = Shop {
+        prices: larder.typed("price"),
+        truth: Arc::new(AtomicU64::new(1)),
+    };
+    let (open, gate) = watch::channel(false);
+    let has_read = Arc::new(Notify::new());
+    let (handler_shop, noted) = (shop.clone(), Arc::clone(&has_read));
+    let handler = move || {
+        let (shop, gate, noted) = (handler_shop.clone(), gate.clone(), Arc::clone(&noted));
+        let parts = tokio_stream::iter([true, false]).then(move |is_first| {
+            let (shop, mut gate, noted) = (shop.clone(), gate.clone(), Arc::clone(&noted));
+            async move {
+                if is_first {
+                    let price = shop.price("7").await.to_string();
+                    noted.notify_one();
+                    return Ok::<_, io::Error>(price);
+                }
+                gate.wait_for(|open| *open).await.unwrap();
+                Ok("!".to_owned())
+            }
+        });
+        async { ([(header::CONTENT_LENGTH, "2")], Body::from_stream(parts)) }
+    };
+    let table = Routes::new()
+        .get("/", Policy::ttl(mins(1)))
+        .build()
+        .unwrap();
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(CacheLayer::new(&larder).routes(table));
+    let ask = |app: &Router| {
+        let app = app.clone();
+        tokio::spawn(async move { body(&app, "/").await })
+    };
+    let before = ask(&app);
+    has_read.notified().await;
+    shop.truth.store(2, Ordering::SeqCst);
+    shop.prices.remove("7").await;
+    let after = ask(&app);
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    open.send(true).unwrap();
+    assert_eq!(before.await.unwrap(), "1!");
+    assert_eq!(after.await.unwrap(), "2!");
+    assert_eq!(body(&app, "/").await, "2!");
 }
 
 #[tokio::test]
