@@ -175,7 +175,7 @@ where
                 doomed
                     .as_ref()
                     .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                    && self.core.may_follow(&flight.seal, asked.trust, asked.at)
+                    && self.core.may_wait_for(&flight.seal, asked.trust, asked.at)
             };
             let begun = self.core.clock.now();
             let seal = || Seal::new(position, self.own_targets(id)).begun(begun);

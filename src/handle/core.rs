@@ -239,6 +239,18 @@ impl Core {
         self.judge(seal, trust, arrived) == Verdict::Valid && self.is_current(seal)
     }
 
+    /// Returns whether a request that came at `arrived` waits for a run that is sealed so, rather than
+    /// to begin one of its own.
+    ///
+    /// Where nobody can be asked, a run that began before may not be followed. It is waited for all
+    /// the same: all who came meanwhile then share the next one, and do not run one by one.
+    pub(crate) fn may_wait_for(&self, seal: &Seal, trust: Trust, arrived: Timestamp) -> bool {
+        match trust {
+            Trust::Nothing => self.is_current(seal),
+            Trust::Known | Trust::Alone => self.may_follow(seal, trust, arrived),
+        }
+    }
+
     /// Returns whether an entry may go to the second tier, where other nodes find it: it is alive,
     /// others can judge it there, and they know of all of its targets that were invalidated here.
     pub(crate) fn may_leave(&self, entry: &Entry) -> bool {

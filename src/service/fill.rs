@@ -65,7 +65,7 @@ where
                 .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
                 && fetch.trust.map_or_else(
                     || core.is_current(&flight.seal),
-                    |trust| core.may_follow(&flight.seal, trust, fetch.arrived),
+                    |trust| core.may_wait_for(&flight.seal, trust, fetch.arrived),
                 )
         };
         let mut follower = match core

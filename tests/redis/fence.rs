@@ -161,6 +161,44 @@ async fn a_strict_node_without_its_server_has_no_hits() {
 }
 
 #[tokio::test]
+async fn a_crowd_on_a_strict_node_without_its_server_does_not_run_one_by_one() {
+    let (mut redis, truth) = (Redis::start(), Truth::new());
+    let (one, _) = two(&redis, &truth, STRICT).await;
+    one.get("/plain/1").await;
+    redis.kill();
+    // So often that nobody waits any more for an answer that does not come.
+    for number in 2..20 {
+        one.get(&format!("/plain/{number}")).await;
+    }
+    assert!(one.larder.statistics().redis.is_away);
+    let runs = truth.runs();
+    truth.close();
+    // That those before have read.
+    truth.read().await;
+    let asking = || {
+        let one = one.clone();
+        tokio::spawn(async move { one.get("/plain/1").await })
+    };
+    let first = asking();
+    truth.read().await;
+    // Whoever comes now may have been told of this change, which the run before it has not seen.
+    truth.change();
+    let crowd: Vec<_> = (0..100).map(|_| asking()).collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    truth.open_for_one();
+    let new = truth.version();
+    assert_eq!(first.await.unwrap(), new - 1);
+    truth.read().await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    truth.open();
+    for one in crowd {
+        assert_eq!(one.await.unwrap(), new);
+    }
+    let more = truth.runs() - runs;
+    assert!(more <= 4, "{more} runs for a hundred requests");
+}
+
+#[tokio::test]
 async fn what_was_invalidated_while_the_server_was_away_reaches_the_others() {
     for keep in [true, false] {
         let settings = [("appendonly", if keep { "yes" } else { "no" })];

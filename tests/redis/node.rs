@@ -70,6 +70,11 @@ impl Truth {
         self.gate.add_permits(Self::OPEN);
     }
 
+    /// Lets one handler answer.
+    pub(crate) fn open_for_one(&self) {
+        self.gate.add_permits(1);
+    }
+
     /// Waits until a handler has read.
     pub(crate) async fn read(&self) {
         self.has_read.notified().await;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use larder::{Ack, Larder, Redis as Tier, Typed, mins};
+use larder::{Ack, Consistency, Larder, Redis as Tier, Typed, mins};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::support::redis::Redis;
@@ -51,7 +51,12 @@ impl Source {
 async fn node(redis: &Redis) -> (Larder, Typed<usize>) {
     // These tests are about who loads, not about how fast a busy machine is.
     let tier = Tier::new(redis.url()).budget(Duration::from_secs(5));
-    let builder = Larder::builder().redis(tier).flight_lock(true);
+    node_with(tier, Consistency::Bounded).await
+}
+
+async fn node_with(tier: Tier, consistency: Consistency) -> (Larder, Typed<usize>) {
+    let builder = Larder::builder().redis(tier).consistency(consistency);
+    let builder = builder.flight_lock(true);
     let larder = builder.build().await.unwrap();
     eventually(|| larder.statistics().shared.sync_age.is_some()).await;
     let values = larder.typed("value").ttl(mins(5)).wait_limit(mins(1));
@@ -162,4 +167,25 @@ async fn a_load_that_an_invalidation_has_overtaken_is_not_waited_for_on_the_othe
     let kept = [first.get("7").await, second.get("7").await];
     assert_eq!(kept[1].as_deref(), Some(&1));
     assert_ne!(kept[0].as_deref(), Some(&0), "the late load was stored");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_crowd_on_a_strict_node_without_its_server_does_not_load_one_by_one() {
+    let (mut redis, source) = (Redis::start(), Source::closed());
+    let (larder, values) = node_with(Tier::new(redis.url()), Consistency::Strict).await;
+    redis.kill();
+    for _ in 0..20 {
+        values.get("another").await;
+    }
+    assert!(larder.statistics().redis.is_away);
+    let answers = crowds([&values, &values], &source, |load| Ok(Some(load)));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    source.gate.add_permits(1);
+    eventually(|| source.loads() >= 2).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    source.open();
+    for answer in answers.join_all().await {
+        assert!(answer.unwrap().is_some());
+    }
+    assert!(source.loads() <= 4, "{} loads", source.loads());
 }
