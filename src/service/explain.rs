@@ -12,7 +12,7 @@ use super::{
     facts::is_read,
     front::Incoming,
     kept::Kept,
-    look::{Arrival, Looked, look},
+    look::{Arrival, Looked, Otherwise, look},
     plan::Standing,
     settings::{Matched, Shared},
 };
@@ -160,7 +160,7 @@ impl Telling {
             Looked::Pass | Looked::Watch(_) | Looked::Ask => {
                 self.say("decision", "to the handler, alone")
             }
-            Looked::Bypass(reason) => {
+            Looked::Bypass(reason) | Looked::Elsewhere(_, Otherwise::Bypass(reason)) => {
                 self.told.outcome = Outcome::Bypass;
                 self.say(
                     "request",
@@ -171,7 +171,7 @@ impl Telling {
                     "to the handler, alone; its answer is not stored",
                 );
             }
-            Looked::OnlyIfCachedMiss => {
+            Looked::OnlyIfCachedMiss | Looked::Elsewhere(_, Otherwise::Refuse) => {
                 self.told.outcome = Outcome::Refused;
                 self.say("decision", "504, as the client wants only what is stored");
             }

@@ -11,7 +11,7 @@ pub(crate) use self::{
     again::{keep_post, look_again},
     key::with_query,
 };
-pub(crate) use super::looked::{Fetch, Looked};
+pub(crate) use super::looked::{Fetch, Looked, Otherwise};
 use super::{
     facts::{Facts, has_unkeyed_credentials, is_long},
     front::Incoming,
@@ -308,6 +308,10 @@ impl Looking<'_> {
             Step::Bypass(Bypass::Marker) if !is_head && !self.facts.has_condition() => {
                 return Looked::Learn(Box::new(kept()));
             }
+            // Another node may have stored what this one has not.
+            Step::Bypass(Bypass::Range) | Step::OnlyIfCachedMiss if self.may_ask_elsewhere() => {
+                found.forward
+            }
             Step::Bypass(reason) => return Looked::Bypass(reason),
             Step::OnlyIfCachedMiss => return Looked::OnlyIfCachedMiss,
             Step::Revalidate(Reason::Request) => Forward::Request,
@@ -330,8 +334,15 @@ impl Looking<'_> {
             (Step::ServeAndRefresh(standing), Some(entry)) => {
                 Looked::ServeAndRefresh(entry, standing, fetch)
             }
+            (Step::Bypass(reason), _) => Looked::Elsewhere(fetch, Otherwise::Bypass(reason)),
+            (Step::OnlyIfCachedMiss, _) => Looked::Elsewhere(fetch, Otherwise::Refuse),
             _ => Looked::Fetch(fetch),
         }
+    }
+
+    fn may_ask_elsewhere(&self) -> bool {
+        let core = &self.shared.core;
+        core.second.is_some() && core.has_background()
     }
 
     /// Puts what is stored, and was found to be so, into the place that it may take.

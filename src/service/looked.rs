@@ -40,6 +40,8 @@ pub(crate) enum Looked {
     /// Straight to the handler, and say why.
     Bypass(Bypass),
     OnlyIfCachedMiss,
+    /// The second tier is asked, but no handler run is led; without an answer, what is said.
+    Elsewhere(Box<Fetch>, Otherwise),
     /// Nothing can be said before the shared registry has been asked.
     Ask,
 }
@@ -56,9 +58,19 @@ impl Looked {
             Self::Pass => "pass",
             Self::Bypass(_) => "bypass",
             Self::OnlyIfCachedMiss => "only-if-cached-miss",
+            Self::Elsewhere(..) => "elsewhere",
             Self::Ask => "ask",
         }
     }
+}
+
+/// What is done with a request that the second tier has no answer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Otherwise {
+    /// It goes straight to the handler, and is told why.
+    Bypass(Bypass),
+    /// It is told that nothing is stored.
+    Refuse,
 }
 
 /// A request that needs its handler.

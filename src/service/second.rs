@@ -156,9 +156,9 @@ pub(crate) fn found<B>(
     Some(response)
 }
 
-/// Answers a HEAD, which neither leads nor refreshes, if the second tier has the answer. What is
-/// there to be confirmed is remembered in `fetch`.
-pub(crate) async fn answer_head<B>(fetch: &mut Fetch) -> Option<Response<CacheBody<B>>> {
+/// Answers a request that neither leads nor refreshes, such as a HEAD, if the second tier has the
+/// answer. What is there to be confirmed is remembered in `fetch`.
+pub(crate) async fn answer_alone<B>(fetch: &mut Fetch) -> Option<Response<CacheBody<B>>> {
     fetch.kept.restart();
     let core = Arc::clone(&fetch.kept.shared.core);
     match ask(core.second.as_ref()?, fetch).await {

@@ -17,6 +17,7 @@
 //! ```
 
 mod body;
+mod elsewhere;
 mod future;
 mod layer;
 mod service;

@@ -8,7 +8,11 @@ use std::{
 use http::{Method, Request, Response};
 use tower_service::Service;
 
-use super::{CacheBody, ResponseFuture, future::After};
+use super::{
+    CacheBody, ResponseFuture,
+    elsewhere::{elsewhere, head, warn},
+    future::After,
+};
 use crate::{
     clock::{Stopwatch, Timestamp},
     entry::Entry,
@@ -27,7 +31,6 @@ use crate::{
         nested::is_in_flight,
         plan::Standing,
         pump::Fillable,
-        second,
         settings::{Matched, Matching, Shared},
         status,
     },
@@ -237,6 +240,10 @@ where
             serve_and_refresh(inner, arrived, &entry, (standing, fetch), request)
         }
         Looked::Fetch(wanted) => run(inner, arrived, wanted, request),
+        Looked::Elsewhere(wanted, otherwise) => {
+            let inner = inner.clone();
+            ResponseFuture::slow(elsewhere(wanted, otherwise, inner, request))
+        }
         Looked::OnlyIfCachedMiss => {
             arrived.count(Outcome::Refused, &request);
             ResponseFuture::ready(only_if_cached_miss())
@@ -456,39 +463,9 @@ where
     ResponseFuture::slow(fetch(wanted, inner.clone(), request))
 }
 
-/// Answers a HEAD out of the second tier, else by the handler.
-async fn head<S, R, B>(
-    mut wanted: Box<Fetch>,
-    mut service: S,
-    request: Request<R>,
-) -> Result<Response<CacheBody<B>>, S::Error>
-where
-    S: Service<Request<R>, Response = Response<B>>,
-    B: Fillable,
-{
-    if let Some(response) = second::answer_head(&mut wanted).await {
-        return Ok(response);
-    }
-    wanted.kept.answered(Outcome::Miss);
-    std::future::poll_fn(|context| service.poll_ready(context)).await?;
-    let response = service.call(request).await?;
-    Ok(super::future::finish(response, After::Compare(wanted)))
-}
-
 /// Shows the handler only what is keyed of the query, where a list is declared. Returns whether that
 /// could be done; if not, the answer may not be shared.
 fn cut<R>(request: &mut Request<R>, policy: &Policy) -> bool {
     let listed = policy.query.as_ref();
     listed.is_none_or(|names| cut_query(request, names).is_some())
 }
-
-#[cfg(feature = "tracing")]
-fn warn(reason: &str) {
-    tracing::warn!(
-        reason,
-        "a request on a cacheable route was not cached; this is said once"
-    );
-}
-
-#[cfg(not(feature = "tracing"))]
-fn warn(_: &str) {}

@@ -266,6 +266,55 @@ async fn a_head_is_answered_and_a_condition_is_met_out_of_redis() {
 }
 
 #[tokio::test]
+async fn a_part_of_a_page_is_cut_out_of_what_another_node_has_stored() {
+    let server = Server::start();
+    let origin = Origin::says("hello");
+    let one = Node::new(&server, &origin, Policy::ttl(secs(60))).await;
+    one.get("/a").await;
+    one.flush().await;
+    let other = Node::new(&server, &origin, Policy::ttl(secs(60))).await;
+    let got = other
+        .ask(Request::get("/a").header("range", "bytes=1-2"))
+        .await;
+    assert_eq!(
+        (got.status, &*got.body),
+        (StatusCode::PARTIAL_CONTENT, &b"el"[..])
+    );
+    assert!(got.told.contains("REDIS"), "{}", got.told);
+    assert_eq!(origin.runs(), 1);
+    // What nobody has stored is the handler's to cut, and is not stored.
+    for runs in [2, 3] {
+        let got = other
+            .ask(Request::get("/b").header("range", "bytes=1-2"))
+            .await;
+        assert_eq!((got.status, &*got.body), (StatusCode::OK, &b"hello"[..]));
+        assert!(got.told.contains("fwd=bypass"), "{}", got.told);
+        assert_eq!(origin.runs(), runs);
+    }
+}
+
+#[tokio::test]
+async fn what_is_wanted_only_if_it_is_stored_may_be_stored_by_another_node() {
+    let server = Server::start();
+    let origin = Origin::new(|_| good_for(60, "hello"));
+    let gateway = |node: &Node| Node {
+        layer: CacheLayer::gateway(&node.larder),
+        ..node.clone()
+    };
+    let one = gateway(&Node::new(&server, &origin, Policy::new()).await);
+    one.get("/a").await;
+    one.flush().await;
+    let other = gateway(&Node::new(&server, &origin, Policy::new()).await);
+    let only = |path| Request::get(path).header("cache-control", "only-if-cached");
+    let got = other.ask(only("/b")).await;
+    assert_eq!(got.status, StatusCode::GATEWAY_TIMEOUT);
+    let got = other.ask(only("/a")).await;
+    assert_eq!((got.status, &*got.body), (StatusCode::OK, &b"hello"[..]));
+    assert!(got.told.contains("REDIS"), "{}", got.told);
+    assert_eq!(origin.runs(), 1);
+}
+
+#[tokio::test]
 async fn what_is_stale_in_redis_is_confirmed_and_not_fetched_again() {
     let server = Server::start();
     let origin = Origin::new(|request| {
