@@ -44,7 +44,16 @@ impl Core {
 
     /// Counts an answer that did not come out of the store at once.
     pub(crate) fn answered(&self, answered: &Answered<'_>, measured: Option<Stopwatch>) {
-        let now = self.clock.now();
+        self.answered_at(answered, self.clock.now(), measured);
+    }
+
+    /// The same, where the time is known.
+    pub(crate) fn answered_at(
+        &self,
+        answered: &Answered<'_>,
+        now: Timestamp,
+        measured: Option<Stopwatch>,
+    ) {
         self.turn(now);
         answered.state.count(answered.outcome);
         if let Some(stopwatch) = measured {

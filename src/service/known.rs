@@ -160,6 +160,12 @@ impl KnownRoutes {
         self.left.get_or_init(Markers::new).set(key, until);
     }
 
+    /// Says whether any URL without a pattern was ever left to an inner layer.
+    #[inline]
+    pub(crate) fn has_left(&self) -> bool {
+        self.left.get().is_some()
+    }
+
     /// Says whether a URL without a pattern is left to an inner layer.
     #[inline]
     pub(crate) fn is_left(&self, key: &[u8], now: Timestamp) -> bool {

@@ -16,6 +16,7 @@ use super::{
     facts::{Facts, has_unkeyed_credentials, is_long},
     front::Incoming,
     kept::Kept,
+    known::Known,
     looked::KeyTail,
     plan::{Question, Reason, Step, Stored, plan},
     settings::{Matching, Shared},
@@ -218,6 +219,14 @@ fn varied(entry: &Entry) -> Option<Arc<[HeaderName]>> {
 impl Looking<'_> {
     #[inline]
     fn look(&self, key: &mut KeyBuffer) -> Looked {
+        if !self.matching.looked_up
+            && !self.shared.known.has_left()
+            && let Some(known) = self.taught()
+            && known.is_quiet()
+        {
+            // Most requests that pass end here, before there is need for a key.
+            return Looked::Watch(Arc::clone(known));
+        }
         let Ok(path) = self.write_key(key) else {
             return self.matching.step_aside(Bypass::Host);
         };
@@ -281,17 +290,19 @@ impl Looking<'_> {
 
     /// Says what is done with a request of a route that has not shown to be cacheable.
     fn unknown(&self, key: &KeyBuffer, path: Option<Key>) -> Looked {
-        let is_head = *self.method == Method::HEAD;
-        match &self.matching.known {
-            Some(known) if !known.is_inner() && !is_head && !self.facts.wants_range() => {
-                if known.is_quiet() {
-                    Looked::Watch(Arc::clone(known))
-                } else {
-                    Looked::Learn(Box::new(self.kept(key, path)))
-                }
-            }
-            _ => Looked::Pass,
+        match self.taught() {
+            Some(known) if known.is_quiet() => Looked::Watch(Arc::clone(known)),
+            Some(_) => Looked::Learn(Box::new(self.kept(key, path))),
+            None => Looked::Pass,
         }
+    }
+
+    /// Returns what would learn from the answer to this request, on a route that is not looked up.
+    #[inline]
+    fn taught(&self) -> Option<&Arc<Known>> {
+        let is_head = *self.method == Method::HEAD;
+        let known = self.matching.known.as_ref();
+        known.filter(|known| !known.is_inner() && !is_head && !self.facts.wants_range())
     }
 
     /// Says what is done with a request that is not answered by what is stored alone.

@@ -29,10 +29,11 @@ use std::{
     marker::PhantomData,
     pin::{Pin, pin},
     sync::{
-        Arc,
+        Arc, Barrier,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -42,7 +43,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service};
 
-use support::{Floor, Page, layer, request, router};
+use support::{Floor, Page, layer, request, router, zipf};
 
 const PATH: &str = "/pages/42";
 
@@ -56,6 +57,9 @@ const ENTRIES: u64 = 1000;
 const TURNS: usize = 101;
 const REQUESTS: usize = 500;
 
+/// How many pages two threads ask for.
+const PAGES: usize = 500;
+
 fn main() {
     println!(
         "{:<34}{:>8}{:>13}{:>8}{:>9}{:>9}",
@@ -64,6 +68,56 @@ fn main() {
     for length in [4 << 10, 64 << 10] {
         compare(length);
     }
+    two_threads();
+}
+
+/// Prints how many hits two threads get of larder, of what they get of the floor, for pages that some
+/// ask for far more often than others.
+fn two_threads() {
+    let page = Page::of(4 << 10);
+    let paths: Vec<String> = (0..PAGES).map(|page| format!("/pages/{page}")).collect();
+    let floor = Floor::new(&page, paths.iter().map(String::as_str));
+    let mut larder = layer().layer(page);
+    support::fill_all(&mut larder, &paths);
+    let mut times = [Vec::new(), Vec::new()];
+    for _ in 0..TURNS {
+        times[0].push(together(&floor, &paths));
+        times[1].push(together(&larder, &paths));
+    }
+    let share = against(&times[0], &times[1]);
+    println!("hits per second of two threads, larder against the floor: {share:.2}");
+}
+
+/// Returns how many nanoseconds two threads take for their requests.
+fn together<S, B>(service: &S, paths: &[String]) -> f64
+where
+    S: Service<Request<Body>, Response = Response<B>, Error: Debug> + Clone + Send + Sync,
+    B: http_body::Body<Data = Bytes, Error: Debug>,
+{
+    let barrier = Barrier::new(2);
+    let work = |seed| {
+        let mut service = service.clone();
+        let pages = zipf(paths.len(), seed).take(4 * REQUESTS);
+        let requests: Vec<_> = pages.map(|page| request(&paths[page])).collect();
+        barrier.wait();
+        let begun = Instant::now();
+        for request in requests {
+            black_box(read(&mut service, request));
+        }
+        begun.elapsed().as_nanos() as f64
+    };
+    thread::scope(|scope| {
+        let threads = [1, 2].map(|seed| {
+            scope.spawn({
+                let work = &work;
+                move || work(seed)
+            })
+        });
+        threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .fold(0.0, f64::max)
+    })
 }
 
 fn compare(length: usize) {

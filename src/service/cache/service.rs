@@ -206,7 +206,7 @@ impl Arrived<'_> {
     /// Counts an answer that is not out of the store.
     fn count<R>(&self, outcome: Outcome, request: &Request<R>) {
         let answered = self.answered(outcome, request);
-        self.shared.core.answered(&answered, None);
+        self.shared.core.answered_at(&answered, self.now, None);
     }
 
     /// Counts an answer out of the store.
