@@ -5,7 +5,7 @@ use std::{collections::HashMap, future::Future, num::NonZeroUsize, sync::Arc};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{LoadError, Typed, run::Made};
-use crate::handle::Gathering;
+use crate::{handle::Gathering, observe::Event};
 
 /// After how many values warming waits until they are written: more than some hundreds do not wait
 /// beside each other, and what finds no room is dropped.
@@ -173,6 +173,7 @@ where
             .map(|(id, value)| (id, Arc::new(value)))
             .collect();
         for (number, id) in ids.into_iter().enumerate() {
+            self.core.counters.note(Event::ValueLoaded);
             if let (true, Some(second)) = ((number + 1) % written_at_once == 0, &self.core.second) {
                 second.flush_in_time().await;
             }

@@ -158,7 +158,13 @@ where
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
-        self.standing(entry, asked)
+        let stored = self.standing(entry, asked);
+        match &stored {
+            Stored::Fresh { .. } => self.core.counters.note(Event::ValueHit),
+            Stored::Stale(_) => self.core.counters.note(Event::ValueStale),
+            Stored::Spare(_) | Stored::Nothing => {}
+        }
+        stored
     }
 
     /// Returns what the first tier has of a value, void or not.
@@ -200,7 +206,11 @@ where
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
-        self.standing(entry, asked)
+        let stored = self.standing(entry, asked);
+        if let Stored::Fresh { .. } = stored {
+            core.counters.note(Event::ValueFound);
+        }
+        stored
     }
 
     /// Returns what is known of values: those that are fresh, and of which it is known that there

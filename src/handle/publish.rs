@@ -172,6 +172,14 @@ fn publish_totals(namespace: &Arc<str>, statistics: &Statistics) {
         )
         .absolute(count);
     }
+    #[cfg(feature = "data")]
+    for (outcome, tier, count) in statistics.values() {
+        counter!(
+            "larder_value_reads_total",
+            "namespace" => Arc::clone(namespace), "outcome" => outcome, "tier" => tier
+        )
+        .absolute(count);
+    }
     let redis = &statistics.redis;
     let second_tier = [
         ("hit", redis.hits),
@@ -237,6 +245,11 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "larder_fenced_total",
         Unit::Count,
         "Responses that were void because of an invalidation when they were looked at",
+    ),
+    (
+        "larder_value_reads_total",
+        Unit::Count,
+        "Reads of values, by how they ended, and by the tier that answered",
     ),
     (
         "larder_stored_total",

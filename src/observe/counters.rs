@@ -32,10 +32,22 @@ pub(crate) enum Event {
     TagRefused,
     /// A message of another program could not be read.
     Misheard,
+    /// A value was read, fresh, from the first tier.
+    #[cfg(feature = "data")]
+    ValueHit,
+    /// ... from the second tier.
+    #[cfg(feature = "data")]
+    ValueFound,
+    /// A value was read that is stale, within what its window allows.
+    #[cfg(feature = "data")]
+    ValueStale,
+    /// A value was loaded, or was to be.
+    #[cfg(feature = "data")]
+    ValueLoaded,
 }
 
 impl Event {
-    const COUNT: usize = 11;
+    const COUNT: usize = if cfg!(feature = "data") { 15 } else { 11 };
 }
 
 #[derive(Debug, Default)]
@@ -195,6 +207,19 @@ impl Statistics {
     #[must_use]
     pub fn misheard(&self) -> u64 {
         self.events(Event::Misheard)
+    }
+
+    /// Returns how reads of values ended, by outcome and by the tier that answered: `hit` in `memory`
+    /// and in `redis`, `stale`, and `load` for each load, with success or without.
+    #[cfg(feature = "data")]
+    #[must_use]
+    pub fn values(&self) -> [(&'static str, &'static str, u64); 4] {
+        [
+            ("hit", "memory", self.events(Event::ValueHit)),
+            ("hit", "redis", self.events(Event::ValueFound)),
+            ("stale", "memory", self.events(Event::ValueStale)),
+            ("load", "none", self.events(Event::ValueLoaded)),
+        ]
     }
 
     /// Returns how many invalidations were made, each with all its targets counted as one.

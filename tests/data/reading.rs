@@ -87,6 +87,31 @@ async fn a_hundred_readers_of_one_value_share_one_load() {
 }
 
 #[tokio::test]
+async fn how_reads_end_is_counted() {
+    let (larder, clock) = larder().await;
+    let values = larder
+        .typed::<u64>("value")
+        .ttl(secs(60))
+        .stale_while_revalidate(secs(60));
+    assert_eq!(values.get("7").await, None);
+    for value in [1, 2] {
+        values
+            .get_or_load("7", move |_| brought(value))
+            .await
+            .unwrap();
+    }
+    clock.advance(secs(90));
+    values.get_or_load("7", |_| brought(3)).await.unwrap();
+    while values.get("7").await.as_deref() != Some(&3) {
+        tokio::task::yield_now().await;
+    }
+    let [(_, _, hits), (_, _, found), (_, _, stale), (_, _, loads)] = larder.statistics().values();
+    assert!(hits >= 2, "{hits}");
+    assert!(stale >= 1, "{stale}");
+    assert_eq!((found, loads), (0, 2));
+}
+
+#[tokio::test]
 async fn a_value_is_decoded_once_and_shared() {
     let (larder, _) = larder().await;
     for encoding in [Encoding::Json, Encoding::Postcard] {
