@@ -29,14 +29,14 @@ use std::{
 };
 
 use larder::{
-    Larder, Redis, Typed, mins,
+    Larder, Typed, mins,
     structures::{Name, Ranking},
     write_behind::{Sink, SinkError, Write},
 };
 use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use serde::{Deserialize, Serialize};
 
-use self::harness::Server;
+use self::harness::{Server, node};
 
 /// How many connections both sides have.
 const LANES: usize = 2;
@@ -92,23 +92,6 @@ async fn lanes(server: &Server) -> Vec<MultiplexedConnection> {
         }
     }
     lanes
-}
-
-/// Returns a node whose own memory is empty.
-async fn new_node(server: &Server) -> Larder {
-    let redis = Redis::new(server.url())
-        .budget(Duration::from_secs(10))
-        .background_budget(Duration::from_secs(10));
-    let larder = Larder::builder()
-        .memory_bytes(1 << 30)
-        .redis(redis)
-        .build()
-        .await
-        .unwrap();
-    while larder.statistics().shared.sync_age.is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    larder
 }
 
 /// Takes turns, `callers` at a time, and returns how long that took. `turn` is given the number of the
@@ -274,7 +257,7 @@ async fn get_many(products: &Typed<Product>, callers: usize) -> Duration {
 
 async fn values(server: &Server, plain: &Plain) {
     plain.fill().await;
-    let filling = new_node(server).await;
+    let filling = node(server).await;
     let batch = NonZeroUsize::new(MANY).unwrap();
     let load = |ids: Vec<String>| async move {
         let product = |id: String| (id.clone(), Product::new(id.parse().unwrap()));
@@ -286,7 +269,7 @@ async fn values(server: &Server, plain: &Plain) {
     for callers in [1, CALLERS] {
         let (mut shared, mut here) = (Figures::new(), Figures::new());
         for _ in 0..ROUNDS {
-            let node = new_node(server).await;
+            let node = node(server).await;
             let products = products(&node);
             let took = plain.get(callers).await;
             shared.round(get(&products, callers).await, took);
@@ -299,7 +282,7 @@ async fn values(server: &Server, plain: &Plain) {
     for callers in [1, 4] {
         let mut many = Figures::new();
         for _ in 0..ROUNDS {
-            let node = new_node(server).await;
+            let node = node(server).await;
             let took = plain.get_many(callers).await;
             many.round(get_many(&products(&node), callers).await, took);
             node.shutdown(Duration::from_secs(5)).await;
@@ -320,7 +303,7 @@ impl Sink<Product> for Nowhere {
 
 /// Adds writes until all are kept, and then until all are delivered.
 async fn write_behind(server: &Server, round: usize) -> (Duration, Duration) {
-    let node = new_node(server).await;
+    let node = node(server).await;
     let queue = node
         .write_behind::<Product>(&format!("writes-{round}"))
         .capacity(NonZeroU64::new(10 * WRITES as u64).unwrap())
@@ -414,7 +397,7 @@ async fn writes(server: &Server, plain: &Plain) {
 }
 
 async fn ranking(server: &Server, plain: &Plain) {
-    let node = new_node(server).await;
+    let node = node(server).await;
     let ranking = node.ranking(&Name::new("shop", "products", "sold").unwrap());
     let (mut raising, mut top) = (Figures::new(), Figures::new());
     for _ in 0..ROUNDS {

@@ -20,34 +20,16 @@
 
 use std::time::Duration;
 
-use larder::{CacheLayer, Larder, Policy, Redis, Routes, mins};
+use larder::{CacheLayer, Larder, Policy, Routes, mins};
 use tower::Layer;
 
-use self::harness::{CALLERS, Counted, Handler, Plain, SIZES, Server, ask};
+use self::harness::{CALLERS, Counted, Handler, Plain, SIZES, Server, ask, node};
 
 #[path = "support/redis.rs"]
 mod harness;
 
 /// How often each side is measured.
 const ROUNDS: usize = 5;
-
-/// Starts a node with an empty memory, and waits until it knows what was invalidated.
-async fn node(server: &Server) -> Larder {
-    let patient = Duration::from_secs(10);
-    let redis = Redis::new(server.url())
-        .budget(patient)
-        .background_budget(patient);
-    let larder = Larder::builder()
-        .memory_bytes(1 << 30)
-        .redis(redis)
-        .build()
-        .await
-        .unwrap();
-    while larder.statistics().shared.sync_age.is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    larder
-}
 
 fn layer(larder: &Larder) -> CacheLayer {
     let routes = Routes::new().get("/{page}", Policy::ttl(mins(60)));

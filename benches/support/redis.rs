@@ -22,6 +22,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
+use larder::{Larder, Redis};
 use redis::aio::MultiplexedConnection;
 use tower::{Service, ServiceExt};
 
@@ -243,4 +244,22 @@ pub(crate) struct Counted {
 fn number(text: Option<&str>) -> usize {
     let digits = text.and_then(|text| text.split(|c: char| !c.is_ascii_digit()).next());
     digits.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+}
+
+/// Starts a node of larder with an empty memory, and waits until it knows what was invalidated.
+pub(crate) async fn node(server: &Server) -> Larder {
+    let patient = Duration::from_secs(10);
+    let redis = Redis::new(server.url())
+        .budget(patient)
+        .background_budget(patient);
+    let larder = Larder::builder()
+        .memory_bytes(1 << 30)
+        .redis(redis)
+        .build()
+        .await
+        .unwrap();
+    while larder.statistics().shared.sync_age.is_none() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    larder
 }

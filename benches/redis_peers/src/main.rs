@@ -30,11 +30,11 @@ use hitbox_redis::ConnectionMode;
 use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
-use larder::{CacheLayer, Larder, Policy, Redis, Routes, mins};
+use larder::{CacheLayer, Larder, Policy, Routes, mins};
 use redis::aio::ConnectionManagerConfig;
 use tower::{Layer, Service};
 
-use self::harness::{CALLERS, Counted, Handler, Plain, SIZES, Server, ask};
+use self::harness::{CALLERS, Counted, Handler, Plain, SIZES, Server, ask, node};
 
 #[path = "../../support/redis.rs"]
 mod harness;
@@ -99,19 +99,6 @@ impl Measured {
             share(self.counted.commands),
         );
     }
-}
-
-/// Starts a node of larder, and waits until it knows what was invalidated.
-async fn node(server: &Server) -> Larder {
-    let patient = Duration::from_secs(10);
-    let redis = Redis::new(server.url())
-        .budget(patient)
-        .background_budget(patient);
-    let larder = Larder::builder().redis(redis).build().await.unwrap();
-    while larder.statistics().shared.sync_age.is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
-    larder
 }
 
 fn layer(larder: &Larder) -> CacheLayer {
