@@ -314,6 +314,9 @@ impl Pump {
         drop(rest.send(body));
         self.shared.end(BodyEnd::HandedOver);
         if lasting {
+            if let Some(whence) = &self.whence {
+                whence.stays_here();
+            }
             let until = self.core.clock.now().after(MARKED_FOR);
             self.core.store.mark_uncacheable(&self.primary, until);
         }
@@ -423,8 +426,13 @@ impl Pump {
         if self.core.is_fenced(&entry.seal) {
             return None;
         }
-        let whence = self.whence.as_ref();
-        let whence = whence.filter(|_| second::has_room(&self.core, &self.primary, &self.head));
+        let whence = self.whence.as_ref().filter(|whence| {
+            let has_room = second::has_room(&self.core, &self.primary, &self.head);
+            if !has_room {
+                whence.stays_here();
+            }
+            has_room
+        });
         if self.core.store.insert(&self.primary, Arc::clone(entry)) {
             self.core.counters.note(Event::Stored);
         }

@@ -32,3 +32,12 @@ pub(crate) struct Whence {
     /// What keeps other nodes from running the same handler, until the entry is written.
     pub(crate) lock: Option<Arc<Lock>>,
 }
+
+impl Whence {
+    /// Says that other nodes need not wait for this entry, nor for the next one like it.
+    pub(crate) fn stays_here(&self) {
+        if let Some(lock) = &self.lock {
+            lock.unshared();
+        }
+    }
+}

@@ -5,6 +5,7 @@ mod without;
 
 use std::{
     convert::Infallible,
+    ops::RangeInclusive,
     pin::Pin,
     sync::{
         Mutex,
@@ -31,8 +32,8 @@ type Handler = dyn Fn(&Request<Body>) -> Response<Body> + Send + Sync;
 struct Origin {
     handler: Arc<Mutex<Arc<Handler>>>,
     runs: Arc<AtomicUsize>,
-    /// The run that waits with its answer, and what it waits for.
-    gate: Option<(usize, Arc<Semaphore>)>,
+    /// The runs that wait with their answers, and what they wait for.
+    gate: Option<(RangeInclusive<usize>, Arc<Semaphore>)>,
 }
 
 impl Origin {
@@ -45,9 +46,18 @@ impl Origin {
     }
 
     /// Lets the run of this number wait with its answer for a permit.
-    fn gated(mut self, run: usize) -> (Self, Arc<Semaphore>) {
+    fn gated(self, run: usize) -> (Self, Arc<Semaphore>) {
+        self.gated_within(run..=run)
+    }
+
+    /// Lets all runs from this number on wait for a permit each.
+    fn gated_from(self, run: usize) -> (Self, Arc<Semaphore>) {
+        self.gated_within(run..=usize::MAX)
+    }
+
+    fn gated_within(mut self, runs: RangeInclusive<usize>) -> (Self, Arc<Semaphore>) {
         let gate = Arc::new(Semaphore::new(0));
-        self.gate = Some((run, Arc::clone(&gate)));
+        self.gate = Some((runs, Arc::clone(&gate)));
         (self, gate)
     }
 
@@ -78,7 +88,7 @@ impl tower_service::Service<Request<Body>> for Origin {
         let handler = Arc::clone(&self.handler.lock().unwrap());
         let (answer, gate) = (handler(&request), self.gate.clone());
         Box::pin(async move {
-            if let Some((_, gate)) = gate.filter(|(gated, _)| *gated == run) {
+            if let Some((_, gate)) = gate.filter(|(gated, _)| gated.contains(&run)) {
                 gate.acquire().await.unwrap().forget();
             }
             Ok(answer)

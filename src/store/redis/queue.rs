@@ -55,13 +55,6 @@ impl Whence {
         }
     }
 
-    /// Says that other nodes need not wait for this entry, nor for the next one like it.
-    fn stays_here(&self) {
-        if let Some(lock) = &self.lock {
-            lock.unshared();
-        }
-    }
-
     /// Returns whether a reader would make the same targets of what is written as the entry has.
     /// One that lacked a target would outlive the invalidation of it.
     fn tells_all_targets_of(&self, entry: &Entry) -> bool {

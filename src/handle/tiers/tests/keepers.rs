@@ -40,12 +40,10 @@ pub(super) enum Comes {
 
 /// Something that keeps responses.
 pub(super) trait Keeper: Sized {
-    async fn start() -> Self;
+    /// Whether what was put may be gone afterwards.
+    const MAY_FORGET: bool = false;
 
-    /// Says whether what was put is there afterwards. If not, it may have been forgotten.
-    fn is_sure(&self) -> bool {
-        true
-    }
+    async fn start() -> Self;
 
     fn now(&self) -> Timestamp;
 
@@ -366,6 +364,8 @@ pub(super) struct Guarded {
 }
 
 impl Keeper for Guarded {
+    const MAY_FORGET: bool = true;
+
     async fn start() -> Self {
         let server = Arc::new(Server::start());
         let is_over = Arc::new(AtomicBool::new(false));
@@ -383,10 +383,6 @@ impl Keeper for Guarded {
             is_over,
             nemesis: Some(nemesis),
         }
-    }
-
-    fn is_sure(&self) -> bool {
-        false
     }
 
     fn now(&self) -> Timestamp {
@@ -424,6 +420,41 @@ impl Drop for Guarded {
         if let Some(nemesis) = self.nemesis.take() {
             drop(nemesis.join());
         }
+    }
+}
+
+/// Keeps nothing at all, which is not enough.
+pub(super) struct Forgetful(Judge);
+
+impl Keeper for Forgetful {
+    const MAY_FORGET: bool = true;
+
+    async fn start() -> Self {
+        Self(Judge::new())
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    fn position(&self) -> Position {
+        self.0.fence.position()
+    }
+
+    async fn put(&self, _: &Arc<Entry>) {}
+
+    async fn find(&self, _: &str, _: &HeaderMap) -> Option<Arc<Entry>> {
+        None
+    }
+
+    async fn remove(&self, _: &str, _: &HeaderMap) {}
+
+    async fn invalidate(&self, tag: &str, comes: Comes) {
+        self.0.invalidate(tag, comes);
+    }
+
+    fn judge(&self, entry: &Entry) -> Verdict {
+        self.0.fence.judge(&entry.seal)
     }
 }
 

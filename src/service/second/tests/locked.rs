@@ -1,5 +1,8 @@
 //! Two nodes that want one run of a handler among them.
 
+use http_body::Frame;
+use tower::ServiceBuilder;
+
 use super::*;
 use crate::{
     Target,
@@ -188,6 +191,114 @@ async fn what_is_nobody_elses_is_not_run_for_one_node_after_the_other() {
     let kept = other.larder.core().second.clone().unwrap();
     kept.flush().await;
     assert_eq!(count(&server, "l"), "0");
+}
+
+/// A body that does not tell how long it is.
+struct Unsized(Body);
+
+impl http_body::Body for Unsized {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+}
+
+/// Lets a node ask for what streams.
+async fn streamed(node: Node) -> Bytes {
+    let request = Request::get("/a").header("host", "shop.test");
+    let request = request.body(Body::default()).unwrap();
+    let origin = ServiceBuilder::new()
+        .map_response(|response: Response<Body>| response.map(Unsized))
+        .service(node.origin.clone());
+    let response = node.layer.layer(origin).oneshot(request).await.unwrap();
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+/// Returns how often the server was asked to store something, as who tries a lock does.
+fn stores(server: &Server) -> usize {
+    let statistics = server.ask(&["INFO", "commandstats"]);
+    let mut lines = statistics.lines();
+    let calls = lines.find_map(|line| line.strip_prefix("cmdstat_set:calls="));
+    let calls = calls.and_then(|calls| calls.split(',').next());
+    calls.map_or(0, |calls| calls.parse().unwrap())
+}
+
+type Asking = Pin<Box<dyn Future<Output = Bytes> + Send>>;
+
+/// Lets three nodes ask at the same time, of which all wait for the first, and returns what they get
+/// if the others run beside each other.
+async fn beside_each_other(
+    server: &Server,
+    nodes: [Node; 3],
+    gate: &Semaphore,
+    ask: impl Fn(Node) -> Asking,
+) -> [Bytes; 3] {
+    let origin = nodes[0].origin.clone();
+    let (runs, tries) = (origin.runs(), stores(server));
+    // The nodes outlive what they ask: what gives the lock back is theirs.
+    let [first, others @ ..] = nodes.each_ref().map(|node| ask(node.clone()));
+    let first = tokio::spawn(first);
+    eventually(|| origin.runs() == runs + 1).await;
+    let others = others.map(tokio::spawn);
+    // Who waits tries four times a second: both have by then.
+    eventually(|| stores(server) > tries + 6).await;
+    assert_eq!(origin.runs(), runs + 1, "they wait");
+    gate.add_permits(1);
+    let first = first.await.unwrap();
+    // One that waited for the other would wait for a minute.
+    eventually(|| origin.runs() == runs + 3).await;
+    gate.add_permits(2);
+    let [second, third] = others;
+    [first, second.await.unwrap(), third.await.unwrap()]
+}
+
+#[tokio::test]
+async fn what_streams_and_turns_out_too_long_is_not_run_for_one_node_after_the_other() {
+    let server = Server::start();
+    let long = 3 << 20;
+    let (origin, gate) = Origin::new(move |_| Response::new(vec![b'a'; long].into())).gated_from(0);
+    let policy = || patient().max_body(1 << 20);
+    let [one, other] = locking(&server, &origin, policy()).await;
+    let [third, _] = locking(&server, &origin, policy()).await;
+    let ask = |node| -> Asking { Box::pin(streamed(node)) };
+    let got = beside_each_other(&server, [one, other, third], &gate, ask).await;
+    assert!(got.iter().all(|body| body.len() == long));
+    assert_eq!(count(&server, "e"), "0");
+    eventually(|| count(&server, "l") == "0").await;
+}
+
+#[tokio::test]
+async fn a_variant_too_many_is_not_run_for_one_node_after_the_other() {
+    let server = Server::start();
+    let origin = Origin::new(|_| {
+        let response = Response::builder().header("vary", "x-a");
+        response.body("a".into()).unwrap()
+    });
+    let (origin, gate) = origin.gated_from(MOST_VARIANTS);
+    let ask = |node: &Node, value: usize| {
+        let node = node.clone();
+        async move { node.ask(Request::get("/a").header("x-a", value)).await.body }
+    };
+    let [one, other] = locking(&server, &origin, patient()).await;
+    let [third, _] = locking(&server, &origin, patient()).await;
+    // One node has made all the variants that there may be, and the others know of them.
+    for node in [&one, &other, &third] {
+        for value in 0..MOST_VARIANTS {
+            ask(node, value).await;
+        }
+        node.flush().await;
+    }
+    assert_eq!(origin.runs(), MOST_VARIANTS);
+    let another =
+        |node: Node| -> Asking { Box::pin(async move { ask(&node, MOST_VARIANTS).await }) };
+    let got = beside_each_other(&server, [one, other, third], &gate, another).await;
+    assert_eq!(got, ["a"; 3]);
+    eventually(|| count(&server, "l") == "0").await;
 }
 
 #[tokio::test]
