@@ -143,11 +143,13 @@ where
             .refresh_ahead
             .filter(|_| ttl >= SHORTEST_REFRESHED_AHEAD)
             .map_or(Timestamp::NEVER, |share| now.after(ttl.mul_f64(share)));
+        // That there is no value is to be forgotten in time.
+        let has_windows = !ttl.is_zero() && made.value.is_some();
         let window = |window: Duration| {
-            if ttl.is_zero() {
-                fresh_until
-            } else {
+            if has_windows {
                 fresh_until.after(window)
+            } else {
+                fresh_until
             }
         };
         let revalidate_until = window(settings.stale_while_revalidate);

@@ -42,7 +42,7 @@ impl<T> Typed<T> {
     }
 
     /// Sets how long it is remembered that there is no such value. Default: 10 s; `None` forgets it
-    /// at once.
+    /// at once. The windows in which values are returned stale are not for it.
     pub fn negative_ttl(self, ttl: impl Into<Option<Duration>>) -> Self {
         let ttl = ttl.into().map(|ttl| ttl.min(MOST));
         self.with(|settings| settings.negative_ttl = ttl)

@@ -121,7 +121,7 @@ impl Larder {
     where
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
-        self.core().has_values();
+        self.core().note_values();
         Typed {
             core: Arc::clone(self.core()),
             entity: entity.into(),

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::Mutex;
 
-use super::{Core, Gathering};
+use super::Core;
 #[cfg(feature = "redis")]
 use crate::store::redis::registry::{Place, RowVersion, Seen};
 use crate::{
@@ -153,14 +153,13 @@ impl Core {
         Ok(self.values.structures.run(operations, self.clock.now()))
     }
 
-    /// Says that handlers may read values, so that their runs have to note which.
-    pub(crate) fn has_values(&self) {
+    /// Notes that there is a kind of values, which handlers may read.
+    pub(crate) fn note_values(&self) {
         self.values.are_read.store(true, Ordering::Release);
     }
 
-    /// Returns the place of a handler run that begins now, if it may read values.
-    pub(crate) fn gathering(&self) -> Option<Gathering> {
-        let are_read = self.values.are_read.load(Ordering::Acquire);
-        are_read.then(Gathering::default)
+    /// Says whether there is a kind of values that handlers may read.
+    pub(crate) fn has_values(&self) -> bool {
+        self.values.are_read.load(Ordering::Acquire)
     }
 }

@@ -28,7 +28,8 @@ impl Policy {
 
     /// Sets how long a stored 404 or 410 is fresh: at most 10 s, which is also the default.
     ///
-    /// Counts only where [`store_status`](Self::store_status) names one of them.
+    /// Counts only where [`store_status`](Self::store_status) names one of them. The windows of a policy
+    /// in which pages are served stale are not for them.
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self

@@ -145,6 +145,26 @@ fn names(text: &str) -> Box<[Box<str>]> {
         .collect()
 }
 
+/// Returns a pattern without the names of its parameters: what it matches, and no more.
+pub(super) fn unnamed(text: &str) -> String {
+    let mut unnamed = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(['{', '}']) {
+        let (before, brace) = rest.split_at(at);
+        unnamed.push_str(before);
+        let end = if brace.starts_with("{{") || brace.starts_with("}}") {
+            unnamed.push_str(brace.get(..2).unwrap_or_default());
+            2
+        } else {
+            unnamed.push_str(if brace.starts_with("{*") { "{*}" } else { "{}" });
+            brace.find('}').map_or(brace.len(), |end| end + 1)
+        };
+        rest = brace.get(end..).unwrap_or_default();
+    }
+    unnamed.push_str(rest);
+    unnamed
+}
+
 /// The parameters that a path has by its pattern.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Params<'a>(matchit::Params<'a, 'a>);
@@ -187,6 +207,25 @@ mod tests {
         let pattern = Pattern::parse("/{{x}}/{y}").unwrap();
         assert_eq!(pattern.names(), [Box::from("y")]);
         assert_eq!(pattern.params("/{x}/1").get("y").unwrap(), "1");
+    }
+
+    #[test]
+    fn patterns_that_match_the_same_are_equal_without_their_names() {
+        for (one, other) in [
+            ("/a/{x}", "/a/{y}"),
+            ("/{a}/b/{*c}", "/{x}/b/{*y}"),
+            ("/{{a}}/{b}.json", "/{{a}}/{c}.json"),
+        ] {
+            assert_eq!(unnamed(one), unnamed(other));
+        }
+        for (one, other) in [
+            ("/a/{x}", "/a/{*x}"),
+            ("/{{a}}", "/{{b}}"),
+            ("/{{a}}", "/{a}"),
+            ("/a/{x}", "/b/{x}"),
+        ] {
+            assert_ne!(unnamed(one), unnamed(other));
+        }
     }
 
     #[test]

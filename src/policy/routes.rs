@@ -15,7 +15,8 @@ use crate::{
 ///
 /// Patterns are written as in axum 0.8: `{name}` is one segment, `{*name}` the rest of the path.
 /// Inside an axum router the pattern that axum matched is looked up as a text, so write it as it is
-/// there, with the prefixes of nested routers. Elsewhere the table matches the path itself.
+/// there, with the prefixes of nested routers; only the names of parameters may be others. Elsewhere
+/// the table matches the path itself.
 ///
 /// ```
 /// use larder::{Invalidate, Policy, Routes, mins, secs};
@@ -94,6 +95,21 @@ impl RouteTable {
     /// one of its patterns that the router gave to a route of its own.
     pub(crate) fn by_pattern(&self, pattern: &str) -> Option<&Arc<Route>> {
         self.inner.by_pattern.get(pattern)
+    }
+
+    /// Says whether nothing was declared.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.inner.by_pattern.is_empty()
+    }
+
+    /// Returns the pattern of the table that matches the same paths as `pattern`, with other names for
+    /// their parameters. Looks at all of them.
+    pub(crate) fn same_but_for_names(&self, pattern: &str) -> Option<Arc<str>> {
+        let unnamed = pattern::unnamed(pattern);
+        let mut texts = self.inner.by_pattern.keys();
+        texts
+            .find(|text| pattern::unnamed(text) == unnamed)
+            .cloned()
     }
 
     /// Returns the route of a raw path. Allocates nothing for up to three parameters.

@@ -25,8 +25,8 @@ use crate::{
         directives::ResponseDirectives,
         fields::freshen,
         reuse::is_failure,
-        storable::Refusal,
-        validators::{Validators, answered_by, ask, head_agrees},
+        storable::{Preset, Refusal},
+        validators::{Agreement, Validators, answered_by, ask, head_agrees},
     },
 };
 
@@ -257,19 +257,27 @@ fn renewed(
 }
 
 /// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
+///
+/// An answer without a validator agrees with every body of one length. To a gateway the RFC lets it
+/// confirm the stored one; in an application it would keep an old body for as long as somebody asks
+/// by HEAD, and nowhere does it outweigh a purge.
 pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
     let Some(entry) = &fetch.stale else { return };
-    let is_void = fetch.kept.shared.core.is_dead(&entry.seal);
+    let kept = &fetch.kept;
+    let is_void = kept.shared.core.is_dead(&entry.seal);
     if is_void || response.status() != StatusCode::OK {
         return;
     }
     let stored = entry.headers();
-    if head_agrees(response.headers(), &stored, entry.body.length) {
-        let mut confirmation = Response::new(());
-        confirmation.headers_mut().clone_from(response.headers());
-        let (parts, ()) = confirmation.into_parts();
-        renewed(&fetch.kept, entry, stored, &parts);
-    } else {
-        second::remove(&fetch.kept);
+    let is_gateway = kept.shared.preset == Preset::Gateway;
+    match head_agrees(response.headers(), &stored, entry.body.length) {
+        Agreement::Undecided if !is_gateway || fetch.soft_at.is_some() => {}
+        Agreement::Confirmed | Agreement::Undecided => {
+            let mut confirmation = Response::new(());
+            confirmation.headers_mut().clone_from(response.headers());
+            let (parts, ()) = confirmation.into_parts();
+            renewed(kept, entry, stored, &parts);
+        }
+        Agreement::Differs => second::remove(kept),
     }
 }

@@ -9,36 +9,32 @@ use crate::handle::Gathering;
 use crate::{clock::Timestamp, entry::Head, handle::Core};
 
 /// Where the values are noted that one handler run reads.
+///
+/// Every run has a place, also before anybody has named a kind of values: it may be the first to.
 #[cfg(feature = "data")]
 #[derive(Clone, Debug)]
-pub(crate) struct Reads(Option<Gathering>);
+pub(crate) struct Reads(Gathering);
 
 #[cfg(feature = "data")]
 impl Reads {
     /// Returns the place of a run that begins now.
-    pub(crate) fn begin(core: &Core) -> Self {
-        Self(core.gathering())
+    pub(crate) fn begin() -> Self {
+        Self(Gathering::default())
     }
 
-    /// Says whether there are values that could be read.
-    pub(crate) fn are_noted(&self) -> bool {
-        self.0.is_some()
+    /// Says whether a body that is read now may read values.
+    pub(crate) fn may_grow(core: &Core) -> bool {
+        core.has_values()
     }
 
     /// Does a part of the run.
     pub(crate) fn within<T>(&self, work: impl FnOnce() -> T) -> T {
-        match &self.0 {
-            Some(place) => place.within(work),
-            None => work(),
-        }
+        self.0.within(work)
     }
 
     /// Returns the head of what is stored with what was read after it was made, or as it is.
     pub(crate) fn grown(&self, head: &Arc<Head>) -> Arc<Head> {
-        let Some(place) = &self.0 else {
-            return Arc::clone(head);
-        };
-        let read = place.so_far();
+        let read = self.0.so_far();
         if read.tags.iter().all(|tag| head.tags.contains(tag)) {
             return Arc::clone(head);
         }
@@ -47,20 +43,12 @@ impl Reads {
 
     fn scope<F: Future>(&self, run: F) -> impl Future<Output = F::Output> + use<F> {
         let place = self.0.clone();
-        async move {
-            match place {
-                Some(place) => place.scope(run).await,
-                None => run.await,
-            }
-        }
+        async move { place.scope(run).await }
     }
 
     fn so_far(&self) -> (Vec<Arc<str>>, Timestamp) {
-        let place = self.0.as_ref();
-        place.map_or_else(Self::nothing, |place| {
-            let read = place.so_far();
-            (read.tags, read.oldest)
-        })
+        let read = self.0.so_far();
+        (read.tags, read.oldest)
     }
 }
 
@@ -75,11 +63,11 @@ pub(crate) struct Reads;
     reason = "this has the face of the one with values"
 )]
 impl Reads {
-    pub(crate) fn begin(_: &Core) -> Self {
+    pub(crate) fn begin() -> Self {
         Self
     }
 
-    pub(crate) fn are_noted(&self) -> bool {
+    pub(crate) fn may_grow(_: &Core) -> bool {
         false
     }
 
@@ -96,12 +84,6 @@ impl Reads {
     }
 
     fn so_far(&self) -> (Vec<Arc<str>>, Timestamp) {
-        Self::nothing()
-    }
-}
-
-impl Reads {
-    fn nothing() -> (Vec<Arc<str>>, Timestamp) {
         (Vec::new(), Timestamp::NEVER)
     }
 }

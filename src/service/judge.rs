@@ -106,7 +106,7 @@ impl Judging<'_> {
         if self.length.is_some_and(|length| length > self.max_body()) {
             return Judged::Decline(None);
         }
-        let life = self.life(headers, lifetime);
+        let life = self.life(status, headers, lifetime);
         let flags = ReuseFlags::of(&self.directives, own.is_some_and(|own| own.explicit));
         self.head(response, life, flags, &vary)
             .map_or(Judged::Decline(None), Judged::Store)
@@ -216,7 +216,7 @@ impl Judging<'_> {
     fn lifetime(&self, status: StatusCode, own: Option<Lifetime>) -> Option<u64> {
         let policy = &self.policy;
         let declared = policy.ttl.filter(|_| self.declared).map(millis);
-        let is_negative = matches!(status.as_u16(), 404 | 410);
+        let is_negative = is_negative(status);
         let negative = policy.negative_ttl.map(millis).filter(|_| is_negative);
         let ttl = own.map(|own| own.millis).or(negative).or(declared);
         let heuristic = self.kept.shared.preset == Preset::Gateway;
@@ -229,8 +229,10 @@ impl Judging<'_> {
         Some(ttl.min(most))
     }
 
-    fn life(&self, headers: &HeaderMap, lifetime: u64) -> Life {
+    fn life(&self, status: StatusCode, headers: &HeaderMap, lifetime: u64) -> Life {
         let (core, policy) = (&self.kept.shared.core, &self.policy);
+        // What a policy allows for pages is not meant for their absence, which is to end in time.
+        let windows = (!is_negative(status)).then_some(policy);
         let (now, wall) = (core.clock.now(), core.clock.wall());
         let took = now.since(self.kept.requested);
         let initial_age = freshness::initial_age(headers, wall.before(took), wall);
@@ -246,13 +248,13 @@ impl Judging<'_> {
                 .as_ref()
                 .and_then(|hint| hint.stale_while_revalidate),
             self.directives.stale_while_revalidate,
-            policy.stale_while_revalidate,
+            windows.and_then(|policy| policy.stale_while_revalidate),
         );
         let error_until = window(
             fresh_until,
             self.hint.as_ref().and_then(|hint| hint.stale_if_error),
             self.directives.stale_if_error,
-            policy.stale_if_error,
+            windows.and_then(|policy| policy.stale_if_error),
         );
         // What was stale for longer than it is kept is as good as absent; counting from now keeps
         // it for that long at least.
@@ -395,6 +397,11 @@ impl Judging<'_> {
             selecting: chosen.into(),
         })
     }
+}
+
+/// Returns whether a response says that there is nothing.
+fn is_negative(status: StatusCode) -> bool {
+    matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE)
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -164,7 +164,7 @@ impl Kept {
     pub(crate) fn restart(&mut self) {
         self.requested = self.shared.core.clock.now();
         self.position = self.shared.core.position();
-        self.reads = super::gathered::Reads::begin(&self.shared.core);
+        self.reads = super::gathered::Reads::begin();
         self.began = Stopwatch::start();
     }
 }

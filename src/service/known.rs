@@ -14,7 +14,7 @@ use crate::{
     clock::Timestamp,
     key::Key,
     observe::{RouteState, RouteStates},
-    policy::{Learned, Pattern, PatternMap},
+    policy::{Learned, Pattern, PatternMap, RouteTable},
     semantics::no_vary_search::NoVarySearch,
     store::Markers,
 };
@@ -42,13 +42,20 @@ pub(crate) struct Known {
     unfit: AtomicU32,
     inner: AtomicBool,
     warned: AtomicBool,
+    /// The pattern of the layer's table that is the same but for the names of its parameters.
+    pub(crate) declared_as: Option<Arc<str>>,
 }
 
 impl Known {
-    fn new(pattern: Option<Pattern>, state: Arc<RouteState>) -> Self {
+    fn new(
+        pattern: Option<Pattern>,
+        state: Arc<RouteState>,
+        declared_as: Option<Arc<str>>,
+    ) -> Self {
         Self {
             pattern,
             state,
+            declared_as,
             handler: Learned::default(),
             learned: AtomicBool::new(false),
             unfit: AtomicU32::new(0),
@@ -123,7 +130,7 @@ impl KnownRoutes {
     /// Returns the routes of a new layer; what is counted of them goes to `states`.
     pub(crate) fn new(states: &Arc<RouteStates>) -> Self {
         Self {
-            whole: Arc::new(Known::new(None, Arc::clone(states.unmatched()))),
+            whole: Arc::new(Known::new(None, Arc::clone(states.unmatched()), None)),
             states: Arc::clone(states),
             by_pattern: ArcSwap::default(),
             writer: Mutex::new(()),
@@ -207,15 +214,16 @@ impl KnownRoutes {
         self.by_pattern.load().get(pattern).cloned()
     }
 
-    /// Returns what is known of a pattern; nothing if there are too many.
-    pub(crate) fn of(&self, pattern: &str) -> Option<Arc<Known>> {
+    /// Returns what is known of a pattern; nothing if there are too many. `table` is that of the
+    /// layer.
+    pub(crate) fn of(&self, pattern: &str, table: &RouteTable) -> Option<Arc<Known>> {
         if let Some(known) = self.by_pattern.load().get(pattern) {
             return Some(Arc::clone(known));
         }
-        self.add(pattern)
+        self.add(pattern, table)
     }
 
-    fn add(&self, pattern: &str) -> Option<Arc<Known>> {
+    fn add(&self, pattern: &str, table: &RouteTable) -> Option<Arc<Known>> {
         let _turn = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
         let mut all = PatternMap::clone(&self.by_pattern.load());
         if let Some(known) = all.get(pattern) {
@@ -227,6 +235,7 @@ impl KnownRoutes {
         let known = Arc::new(Known::new(
             Pattern::parse(pattern).ok(),
             self.states.of(pattern),
+            table.same_but_for_names(pattern),
         ));
         all.insert(pattern.into(), Arc::clone(&known));
         self.by_pattern.store(Arc::new(all));
@@ -252,9 +261,10 @@ mod tests {
         let most =
             (1..MAX_PATTERNS).map(|number| (names(number).into(), Arc::clone(known.whole())));
         known.by_pattern.store(Arc::new(most.collect()));
-        assert!(known.of(&names(0)).is_some());
-        assert!(known.of(&names(MAX_PATTERNS)).is_none());
-        assert!(known.of(&names(0)).is_some());
+        let of = |number| known.of(&names(number), &RouteTable::default());
+        assert!(of(0).is_some());
+        assert!(of(MAX_PATTERNS).is_none());
+        assert!(of(0).is_some());
     }
 
     #[test]

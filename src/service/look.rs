@@ -445,7 +445,7 @@ impl Looking<'_> {
             identified: self.identity.is_some()
                 || self.facts.is_authorized()
                     && !has_unkeyed_credentials(self.headers, &self.matching.policy),
-            reads: super::gathered::Reads::begin(&self.shared.core),
+            reads: super::gathered::Reads::begin(),
         }
     }
 }

@@ -185,7 +185,7 @@ pub(crate) fn begin<B: Fillable>(
     let shared = Arc::new(SharedBody::default());
     // A body whose length its header alone tells may be made while it is read, of values that nobody
     // knows of yet: whoever comes after one of them became void must not have it.
-    let is_made = kept.reads.are_noted() && response.body().size_hint().exact().is_none();
+    let is_made = Reads::may_grow(core) && response.body().size_hint().exact().is_none();
     if let (Waiting::Followers(leader), Some(_), false) = (&waiting, length, is_made) {
         let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
         leader.stream(Draft { head, body, length });

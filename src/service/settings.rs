@@ -176,9 +176,11 @@ impl Shared {
         }
     }
 
-    /// Takes a table, with the layer's own policy under each of its routes.
+    /// Takes a table, with the layer's own policy under each of its routes. What was learned under
+    /// others, by a layer that this one was cloned from, is left to that.
     pub(crate) fn lay(&mut self, table: &RouteTable) {
         self.table = table.over(&self.base, |pattern| self.core.routes.of(pattern));
+        self.known = Arc::new(KnownRoutes::new(&self.core.routes));
     }
 
     /// Returns the policy that is declared for what was matched, by the route or else the layer.
@@ -212,7 +214,7 @@ impl Shared {
     /// Learns that a method is cached as its handler declares.
     #[cfg(feature = "grpc")]
     pub(crate) fn learn_call(&self, path: &str, handler: &Arc<Policy>) {
-        if let Some(known) = self.known.of(path) {
+        if let Some(known) = self.known.of(path, &self.table) {
             let whole = Arc::new(handler.over(&self.base));
             known.handler.learn(handler, &whole);
             known.learn();
@@ -235,16 +237,16 @@ impl Shared {
     /// The same, with the pattern that a router matched.
     #[inline]
     pub(crate) fn matching_by(&self, pattern: Option<&str>, path: &str) -> Matching<'_> {
-        let route = match pattern {
-            Some(pattern) => self.table.by_pattern(pattern),
-            None => self.table.by_path(path),
+        let (route, met) = match pattern {
+            Some(pattern) => self.declared_by(pattern),
+            None => (self.table.by_path(path), None),
         };
         if let Some(route) = route
             && let Some(policy) = route.policy()
         {
             // Only where there are several layers can one of them be nearer to the handler.
             let several = self.core.has_layers();
-            let known = several.then(|| self.known.of(route.pattern().text()));
+            let known = several.then(|| self.known.of(route.pattern().text(), &self.table));
             let known = known.flatten();
             let lesson = route.learned().lesson();
             return Matching {
@@ -256,7 +258,7 @@ impl Shared {
             };
         }
         let known = match pattern {
-            Some(pattern) => self.known.of(pattern),
+            Some(pattern) => met.or_else(|| self.known.of(pattern, &self.table)),
             None => Some(Arc::clone(self.known.whole())),
         };
         let learned = known.as_ref().is_some_and(|known| known.is_learned());
@@ -272,6 +274,22 @@ impl Shared {
             looked_up: looked_up && !inner,
             declared: self.declared,
         }
+    }
+}
+
+impl Shared {
+    /// Returns the route that the table has for a pattern, and what is known of the pattern if that
+    /// had to be asked: a router may name the parameters otherwise than the table does.
+    #[inline]
+    fn declared_by(&self, pattern: &str) -> (Option<&Arc<Route>>, Option<Arc<Known>>) {
+        let route = self.table.by_pattern(pattern);
+        if route.is_some() || self.table.is_empty() {
+            return (route, None);
+        }
+        let known = self.known.of(pattern, &self.table);
+        let declared_as = known.as_ref().and_then(|known| known.declared_as.as_ref());
+        let route = declared_as.and_then(|declared| self.table.by_pattern(declared));
+        (route, known)
     }
 }
 

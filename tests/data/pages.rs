@@ -255,3 +255,27 @@ async fn a_value_that_is_made_of_values_is_void_with_them() {
     parts.remove("1").await;
     assert_eq!(sum().await.unwrap().as_deref(), Some(&10));
 }
+
+/// Nobody has named a kind of values before the first page is made of one.
+#[tokio::test]
+async fn a_page_whose_own_handler_first_names_a_kind_of_values_dies_with_them() {
+    let (larder, _) = larder().await;
+    let truth = Arc::new(AtomicU64::new(1));
+    let (cache, price) = (larder.clone(), Arc::clone(&truth));
+    let handler = move |Path(id): Path<String>| async move {
+        let prices = cache.typed::<u64>("price");
+        let load = prices.get_or_load(&id, move |_| async move {
+            Ok::<_, io::Error>(Some(price.load(Ordering::SeqCst)))
+        });
+        load.await.unwrap().unwrap().to_string()
+    };
+    let table = Routes::new().get("/{id}", Policy::ttl(mins(1)));
+    let app = Router::new()
+        .route("/{id}", get(handler))
+        .layer(CacheLayer::new(&larder).routes(table.build().unwrap()));
+    assert_eq!(body(&app, "/7").await, "1");
+    truth.store(2, Ordering::SeqCst);
+    assert_eq!(body(&app, "/7").await, "1", "it is a hit");
+    larder.invalidate([larder::Target::tag("price:7")]).await;
+    assert_eq!(body(&app, "/7").await, "2");
+}

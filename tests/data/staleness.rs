@@ -112,3 +112,17 @@ async fn a_hard_purge_leaves_nothing_to_stand_in_and_a_soft_one_counts_from_its_
     larder.invalidate([Target::tag("value:7")]).await;
     assert!(source.read(&values).await.is_err());
 }
+
+#[tokio::test]
+async fn that_there_is_no_value_is_not_returned_any_longer_than_it_is_fresh() {
+    let (larder, clock) = larder().await;
+    let values = larder
+        .typed::<u64>("value")
+        .negative_ttl(secs(2))
+        .stale_while_revalidate(secs(60))
+        .stale_if_error(secs(60));
+    let absent = values.get_or_load("7", |_| async { Ok::<_, io::Error>(None) });
+    assert_eq!(absent.await.unwrap(), None);
+    clock.advance(secs(3));
+    assert_eq!(Source::default().read(&values).await.unwrap(), 1);
+}

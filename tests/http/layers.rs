@@ -8,9 +8,13 @@ use std::{
     },
 };
 
-use axum::{Router, body::Body, routing::get};
-use http::{HeaderName, Response, header::CACHE_CONTROL};
-use larder::{CacheHint, CacheLayer, Larder, Policy, RouteTable, Routes, mins, secs};
+use axum::{
+    Router,
+    body::Body,
+    routing::{get, put},
+};
+use http::{HeaderName, Method, Response, header::CACHE_CONTROL};
+use larder::{CacheHint, CacheLayer, Invalidate, Larder, Policy, RouteTable, Routes, mins, secs};
 use tokio::{task::JoinSet, time::Instant};
 use tower::{Layer, ServiceExt};
 
@@ -245,4 +249,50 @@ async fn the_default_of_a_layer_declares_nothing() {
         .layer(CacheLayer::new(&larder).policy(&Policy::ttl(mins(1))));
     assert_eq!(ask(&app, "/a").await.body, "by run 1");
     assert_eq!(ask(&app, "/a").await.body, "by run 2");
+}
+
+/// What it would be keyed by is unknown, so that nothing may be shared.
+#[tokio::test]
+async fn a_layer_with_a_policy_that_can_not_work_caches_nothing() {
+    let larder = Larder::builder().build().await.unwrap();
+    let mistaken = Policy::new().vary(["x tenant"]);
+    let app = Router::new().route("/a", get(counted())).layer(
+        CacheLayer::new(&larder)
+            .policy(&mistaken)
+            .routes(table("/a", Policy::ttl(mins(1)))),
+    );
+    for run in 1..4 {
+        assert_eq!(ask(&app, "/a").await.body, format!("by run {run}"));
+    }
+}
+
+/// Which name a parameter has is between the router and the handler.
+#[tokio::test]
+async fn a_table_that_names_the_parameters_otherwise_than_the_router_counts() {
+    let larder = Larder::builder().build().await.unwrap();
+    let table = Routes::new()
+        .get("/items/{item}", Policy::ttl(mins(1)).tag("item:{item}"))
+        .get("/lists/{id}", Policy::ttl(mins(1)).tag("item:{id}"))
+        .on(
+            "PUT /items/{number}/stock",
+            Invalidate::tags(["item:{number}"]),
+        )
+        .build()
+        .unwrap();
+    let app = Router::new()
+        .route("/items/{id}", get(counted()))
+        .route("/lists/{id}", get(counted()))
+        .route("/items/{id}/stock", put(|| async {}))
+        .layer(CacheLayer::new(&larder).routes(table));
+    for path in ["/items/7", "/lists/7"] {
+        for _ in 0..2 {
+            assert_eq!(ask(&app, path).await.body, "by run 1", "{path}");
+        }
+    }
+    let mut change = request("/items/7/stock");
+    *change.method_mut() = Method::PUT;
+    app.clone().oneshot(change).await.unwrap();
+    for path in ["/items/7", "/lists/7"] {
+        assert_eq!(ask(&app, path).await.body, "by run 2", "{path}");
+    }
 }

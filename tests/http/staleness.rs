@@ -6,7 +6,7 @@ use std::{
 };
 
 use axum::body::Body;
-use http::{HeaderMap, Method, Response};
+use http::{HeaderMap, Method, Response, StatusCode};
 use larder::{CacheLayer, Policy, Routes, SwrLayer, Target, hours, mins, secs};
 use tokio::time::timeout;
 
@@ -270,4 +270,25 @@ async fn windows_of_the_layer_lie_under_those_of_its_routes() {
     assert_eq!(app.get("/long").await.body, "by run 1");
     settle().await;
     assert_eq!(app.get("/short").await.body, "by run 4");
+}
+
+#[tokio::test]
+async fn that_there_is_no_page_is_not_said_any_longer_than_it_is_fresh() {
+    let policy = page()
+        .stale_if_error(mins(1))
+        .store_status([StatusCode::NOT_FOUND])
+        .negative_ttl(secs(2));
+    let app = App::new(policy, |run, _| async move {
+        let mut response = by_run(run)?;
+        if run == 1 {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        Ok(response)
+    })
+    .await;
+    for _ in 0..2 {
+        assert_eq!(app.get("/a").await.status, StatusCode::NOT_FOUND);
+    }
+    app.clock.advance(secs(3));
+    assert_eq!(app.get("/a").await.body, "by run 2");
 }

@@ -150,6 +150,28 @@ async fn the_answer_to_a_head_makes_a_stored_page_new_or_void() {
     }
 }
 
+/// A body can not be confirmed by an answer that names nothing to tell it by.
+#[tokio::test]
+async fn a_head_that_names_no_validator_makes_no_old_body_new() {
+    let app = App::with(pages, |run, request: Request<Body>| async move {
+        let mut response = page(run, &[("content-length", "8")]);
+        if *request.method() == Method::HEAD {
+            *response.body_mut() = Body::empty();
+        }
+        Ok(response)
+    })
+    .await;
+    assert_eq!(get(&app, "/a").await.body, "by run 1");
+    app.clock.advance(secs(11));
+    send(&app, asked(Method::HEAD, "/a", &[])).await;
+    assert_eq!(get(&app, "/a").await.body, "by run 3");
+    app.larder
+        .invalidate_soft([larder::Target::url("/a")])
+        .await;
+    send(&app, asked(Method::HEAD, "/a", &[])).await;
+    assert_eq!(get(&app, "/a").await.body, "by run 5");
+}
+
 // RFC 9111 §4.4
 #[tokio::test]
 async fn a_change_makes_all_variants_and_queries_of_its_page_void() {

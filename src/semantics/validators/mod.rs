@@ -20,7 +20,7 @@ use http::{
 
 pub(crate) use self::{
     condition::{Condition, condition, not_modified_fields},
-    renewal::{answered_by, ask, head_agrees},
+    renewal::{Agreement, answered_by, ask, head_agrees},
     tag::{EntityTag, weaken_etag},
 };
 use super::{dates, fields::single};

@@ -89,18 +89,35 @@ pub(crate) fn answered_by(not_modified: &HeaderMap, candidates: &[Validators<'_>
         .collect()
 }
 
+/// What a 200 to HEAD says of a stored response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// It names the stored response by a validator.
+    Confirmed,
+    /// Nothing in it differs, but it names no validator either: the body may be another one all the
+    /// same.
+    Undecided,
+    /// It is not of the stored response.
+    Differs,
+}
+
 /// Tells whether a 200 to HEAD speaks of the stored response, whose body has `length` bytes.
 ///
 /// If so it updates the stored fields; if not, the stored response is stale. What the answer does
 /// not carry is not compared.
 ///
 /// Rule: RFC 9111 §4.3.5 (rule 20).
-pub(crate) fn head_agrees(head: &HeaderMap, stored: &HeaderMap, length: u64) -> bool {
+pub(crate) fn head_agrees(head: &HeaderMap, stored: &HeaderMap, length: u64) -> Agreement {
     let same = |name| {
         head.get(&name)
             .is_none_or(|value| stored.get(&name) == Some(value))
     };
-    same(ETAG)
-        && same(LAST_MODIFIED)
-        && (!head.contains_key(CONTENT_LENGTH) || content_length(head) == Some(length))
+    let is_of_length = !head.contains_key(CONTENT_LENGTH) || content_length(head) == Some(length);
+    if !(same(ETAG) && same(LAST_MODIFIED) && is_of_length) {
+        Agreement::Differs
+    } else if head.contains_key(ETAG) || head.contains_key(LAST_MODIFIED) {
+        Agreement::Confirmed
+    } else {
+        Agreement::Undecided
+    }
 }

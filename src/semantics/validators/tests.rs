@@ -357,22 +357,38 @@ fn without_a_validator_only_a_single_candidate_is_confirmed() {
 #[test]
 fn an_answer_to_head_agrees_when_nothing_it_carries_differs() {
     let stored = headers(&[("etag", r#""a""#), ("last-modified", MOMENT)]);
-    let cases: [(&[(&'static str, &str)], bool); 9] = [
-        (&[], true),
-        (&[("etag", r#""a""#), ("content-length", "5")], true),
-        (&[("last-modified", MOMENT)], true),
-        (&[("etag", r#"W/"a""#)], false),
-        (&[("etag", r#""b""#), ("last-modified", MOMENT)], false),
-        (&[("etag", r#""a""#), ("last-modified", LATER)], false),
-        (&[("content-length", "6")], false),
-        (&[("content-length", "x")], false),
-        (&[("etag", r#""a""#), ("content-length", "0")], false),
+    let cases: [(&[(&'static str, &str)], Agreement); 10] = [
+        (&[], Agreement::Undecided),
+        (&[("content-length", "5")], Agreement::Undecided),
+        (
+            &[("etag", r#""a""#), ("content-length", "5")],
+            Agreement::Confirmed,
+        ),
+        (&[("last-modified", MOMENT)], Agreement::Confirmed),
+        (&[("etag", r#"W/"a""#)], Agreement::Differs),
+        (
+            &[("etag", r#""b""#), ("last-modified", MOMENT)],
+            Agreement::Differs,
+        ),
+        (
+            &[("etag", r#""a""#), ("last-modified", LATER)],
+            Agreement::Differs,
+        ),
+        (&[("content-length", "6")], Agreement::Differs),
+        (&[("content-length", "x")], Agreement::Differs),
+        (
+            &[("etag", r#""a""#), ("content-length", "0")],
+            Agreement::Differs,
+        ),
     ];
     for (head, agrees) in cases {
         assert_eq!(head_agrees(&headers(head), &stored, 5), agrees, "{head:?}");
     }
     let bare = HeaderMap::new();
-    assert!(!head_agrees(&headers(&[("etag", r#""a""#)]), &bare, 5));
+    assert_eq!(
+        head_agrees(&headers(&[("etag", r#""a""#)]), &bare, 5),
+        Agreement::Differs
+    );
 }
 
 /// RFC 9110, rules 6 and 7 of ranges.

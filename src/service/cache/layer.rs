@@ -81,7 +81,13 @@ impl CacheLayer {
     ///
     /// It also holds for routes whose responses say themselves how long they are good. It does not
     /// declare a route: its lifetime is not used for responses that say nothing.
+    ///
+    /// A policy that can not work, which a table would refuse when it is built, lets the whole layer
+    /// cache nothing: check it with [`Policy::check`] at start-up.
     pub fn policy(self, policy: &Policy) -> Self {
+        let working = policy.check().is_ok();
+        let policy = working.then(|| policy.clone());
+        let policy = policy.unwrap_or_else(|| Policy::new().no_store());
         self.change(|shared| {
             shared.base = Arc::new(policy.over(&shared.base));
             shared.lay(&shared.table.clone());
@@ -95,7 +101,7 @@ impl CacheLayer {
     /// Trusts and keys by the given header fields, which a proxy in front always sets.
     ///
     /// Without this, requests with fields such as `X-Forwarded-Host` are not cached, since a handler
-    /// may answer by them. The same as [`Policy::vary`] in the layer's policy.
+    /// may answer by them. The same as [`Policy::vary`] in the layer's [policy](Self::policy).
     pub fn trust_proxy_headers<T: AsRef<str>>(self, names: impl IntoIterator<Item = T>) -> Self {
         self.policy(&Policy::new().vary(names))
     }
@@ -151,12 +157,11 @@ impl Larder {
     /// # Ok(())
     /// # }
     /// ```
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a layer keeps what it is given"
+    )]
     pub fn route(&self, policy: Policy) -> CacheLayer {
-        let policy = if policy.check().is_ok() {
-            policy
-        } else {
-            Policy::new().no_store()
-        };
         CacheLayer::new(self).declaring(&policy)
     }
 }
