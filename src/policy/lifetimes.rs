@@ -12,7 +12,9 @@ impl Policy {
 
     /// Returns a policy by which answers that say nothing of their own lifetime are fresh for `ttl`.
     ///
-    /// At most 7 days. Zero keeps answers for validation only.
+    /// It is meant for pages: answers of status 200, 203, 301 and 308, and of those that
+    /// [`store_status`](Self::store_status) names. At most 7 days. Zero keeps answers for validation
+    /// only.
     pub fn ttl(ttl: Duration) -> Self {
         Self {
             ttl: Some(ttl),

@@ -137,6 +137,9 @@ fn whole<B>(
 ) -> Option<Response<CacheBody<B>>> {
     let body = &entry.body;
     if *method == Method::HEAD {
+        if entry.status == StatusCode::NO_CONTENT {
+            return Some(built(entry.status, fields, CacheBody::default()));
+        }
         let length = match form {
             Form::Plain => body.length,
             Form::Gzip => u64::try_from(body.bytes.len()).unwrap_or(u64::MAX),

@@ -25,7 +25,7 @@ use crate::{
         directives::ResponseDirectives,
         fields::freshen,
         reuse::is_failure,
-        storable::{Preset, Refusal},
+        storable::Refusal,
         validators::{Agreement, Validators, answered_by, ask, head_agrees},
     },
 };
@@ -258,9 +258,9 @@ fn renewed(
 
 /// Lets the answer to a HEAD make a stored GET new, or void (RFC 9111 §4.3.5).
 ///
-/// An answer without a validator agrees with every body of one length. To a gateway the RFC lets it
-/// confirm the stored one; in an application it would keep an old body for as long as somebody asks
-/// by HEAD, and nowhere does it outweigh a purge.
+/// An answer without a validator agrees with every body of one length. The RFC lets it confirm the
+/// stored one; here it does not, since it would keep an old body for as long as somebody asks by HEAD,
+/// and put the fields of a newer one above it.
 pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
     let Some(entry) = &fetch.stale else { return };
     let kept = &fetch.kept;
@@ -269,10 +269,9 @@ pub(crate) fn compare<B>(response: &Response<B>, fetch: &Fetch) {
         return;
     }
     let stored = entry.headers();
-    let is_gateway = kept.shared.preset == Preset::Gateway;
     match head_agrees(response.headers(), &stored, entry.body.length) {
-        Agreement::Undecided if !is_gateway || fetch.soft_at.is_some() => {}
-        Agreement::Confirmed | Agreement::Undecided => {
+        Agreement::Undecided => {}
+        Agreement::Confirmed => {
             let mut confirmation = Response::new(());
             confirmation.headers_mut().clone_from(response.headers());
             let (parts, ()) = confirmation.into_parts();

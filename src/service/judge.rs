@@ -121,6 +121,15 @@ impl Judging<'_> {
             || (self.kept.shared.preset == Preset::Application && hides_origin(request, headers))
             || groups::groups(headers).is_err()
             || streams_events(headers)
+            || self.is_mislabelled(headers)
+    }
+
+    /// A body of another length than it announces is not the one that was meant (RFC 9111 §3.3).
+    fn is_mislabelled(&self, headers: &HeaderMap) -> bool {
+        self.length.is_some_and(|length| {
+            headers.contains_key(header::CONTENT_LENGTH)
+                && fields::content_length(headers) != Some(length)
+        })
     }
 
     /// A failure is shared with those who wait for it, unless it is somebody's own.
@@ -215,7 +224,10 @@ impl Judging<'_> {
     /// How long the response is good: by its own word, else by the policy that was declared.
     fn lifetime(&self, status: StatusCode, own: Option<Lifetime>) -> Option<u64> {
         let policy = &self.policy;
-        let declared = policy.ttl.filter(|_| self.declared).map(millis);
+        let declared = policy
+            .ttl
+            .filter(|_| self.declared && self.is_meant(status));
+        let declared = declared.map(millis);
         let is_negative = is_negative(status);
         let negative = policy.negative_ttl.map(millis).filter(|_| is_negative);
         let ttl = own.map(|own| own.millis).or(negative).or(declared);
@@ -227,6 +239,13 @@ impl Judging<'_> {
             most = most.min(millis(MAX_NEGATIVE_TTL));
         }
         Some(ttl.min(most))
+    }
+
+    /// Whether the lifetime of a policy is meant for answers of this status. It is that of pages: a
+    /// gateway, which may store any status, would otherwise keep failures and refusals for as long.
+    fn is_meant(&self, status: StatusCode) -> bool {
+        let named = self.policy.store_status.as_deref().unwrap_or_default();
+        matches!(status.as_u16(), 200 | 203 | 301 | 308) || named.contains(&status)
     }
 
     fn life(&self, status: StatusCode, headers: &HeaderMap, lifetime: u64) -> Life {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use larder::{Policy, Target, hours, secs};
+use larder::{CacheLayer, Policy, Routes, Target, hours, secs};
 use tokio::time::{Instant, sleep};
 
 use crate::app::{Answer, App, Failure, Gate, read, request, settle};
@@ -319,5 +319,20 @@ async fn a_confirmation_of_nobody_knows_what_is_a_failure_and_the_next_one_asks_
             assert_eq!(seen.headers["retry-after"], "1");
         }
         assert_eq!(variant("1").await.body, "by run 4");
+    }
+}
+
+#[tokio::test]
+async fn the_lifetime_of_a_policy_is_not_one_for_failures_and_refusals_at_a_gateway_either() {
+    for code in [400, 401, 403, 404, 500, 502, 503, 504] {
+        let table = Routes::new().get("/{page}", page()).build().unwrap();
+        let app = App::with(
+            |larder| CacheLayer::gateway(larder).routes(table),
+            move |run, _| async move { if run == 1 { status(code) } else { by_run(run) } },
+        )
+        .await;
+        assert_eq!(app.get("/a").await.status, code);
+        settle().await;
+        assert_eq!(app.get("/a").await.body, "by run 2", "{code}");
     }
 }

@@ -18,6 +18,7 @@ mod folder;
 mod forms;
 mod inline;
 mod layers;
+mod mixture;
 mod observing;
 mod posts;
 mod sharing;

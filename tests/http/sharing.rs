@@ -303,3 +303,44 @@ async fn a_body_shorter_than_its_content_length_is_not_stored() {
     }
     assert_eq!(runs.load(Ordering::SeqCst), 2);
 }
+
+#[tokio::test]
+async fn a_body_that_is_known_to_have_another_length_than_it_announces_is_not_stored() {
+    for announced in ["3", "10", "5, 6", "five"] {
+        let larder = larder().await;
+        let fields = [("content-length", announced)];
+        let handler = handler(move |_| std::future::ready(answer(&fields, "whole")));
+        let service = CacheLayer::new(&larder)
+            .routes(table(Policy::ttl(secs(60))))
+            .layer(handler);
+        let (_, body) = read(&service, get("/a", &[])).await;
+        assert_eq!(body, "whole");
+        assert_eq!(larder.statistics().entries, 0, "{announced}");
+    }
+}
+
+/// RFC 9110 §8.6.
+#[tokio::test]
+async fn a_stored_answer_without_content_has_no_length_for_a_head_either() {
+    let larder = larder().await;
+    let handler = handler(|_| {
+        let mut response = answer(&[], "");
+        *response.status_mut() = StatusCode::NO_CONTENT;
+        std::future::ready(response)
+    });
+    let policy = Policy::ttl(secs(60)).store_status([StatusCode::NO_CONTENT]);
+    let service = CacheLayer::new(&larder)
+        .routes(table(policy))
+        .layer(handler);
+    read(&service, get("/a", &[])).await;
+    for method in ["GET", "HEAD"] {
+        let mut again = get("/a", &[]);
+        *again.method_mut() = method.parse().unwrap();
+        let (response, _) = read(&service, again).await;
+        assert!(
+            !response.headers().contains_key("content-length"),
+            "{method}"
+        );
+        assert!(response.headers().contains_key("age"), "{method} is a hit");
+    }
+}
