@@ -3,6 +3,8 @@
 use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
 
 use super::Core;
+#[cfg(feature = "redis-tls")]
+use crate::store::redis::ClientCertificate;
 use crate::{
     clock::Clock,
     error::Error,
@@ -35,12 +37,10 @@ impl Redis {
     /// | `unix:///path` | one server, by a socket in the file system |
     /// | `redis-cluster://host:port,host:port` | a cluster, with the feature `redis-cluster` |
     /// | `redis-sentinel://host:port,host:port/service` | the primary of a service, with the feature `redis-sentinel` |
+    /// | `rediss-cluster://..`, `rediss-sentinel://..` | the same, all of them over TLS |
     pub fn new(url: impl Into<String>) -> Self {
         Self {
-            address: Address {
-                url: url.into(),
-                pool: None,
-            },
+            address: Address::from(&url.into()),
             settings: Settings::default(),
         }
     }
@@ -54,6 +54,59 @@ impl Redis {
     /// can not make. Both have to lead to the same server.
     pub fn pool(mut self, pool: bb8::Pool<bb8_redis::RedisConnectionManager>) -> Self {
         self.address.pool = Some(pool);
+        self
+    }
+
+    /// Lets these authorities alone vouch for the servers, and no other. Default: all that the system
+    /// knows, or those in the file that the variable `SSL_CERT_FILE` names.
+    ///
+    /// `pem` is the text of a PEM file with one certificate or several. It is for every server that the
+    /// address leads to: one, the nodes of a cluster, or sentinels and what they name.
+    ///
+    /// # Errors
+    ///
+    /// [`build`](crate::LarderBuilder::build) fails if no certificate can be read in it, or if the
+    /// address is one without TLS.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let issued = rcgen::generate_simple_self_signed(["cache.internal".to_owned()])?;
+    /// # let (authority, certificate) = (issued.cert.pem(), issued.cert.pem());
+    /// # let key = issued.signing_key.serialize_pem();
+    /// use larder::{Larder, Redis};
+    ///
+    /// // Texts of PEM files, as `std::fs::read` returns them.
+    /// let redis = Redis::new("rediss://cache.internal:6380")
+    ///     .root_certificates(authority)
+    ///     .client_certificate(certificate, key);
+    /// let larder = Larder::builder().redis(redis).build().await?;
+    /// # drop(larder);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "redis-tls")]
+    pub fn root_certificates(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.address.certificates.roots = Some(pem.into());
+        self
+    }
+
+    /// Shows this certificate to servers that ask for one (`tls-auth-clients yes`). Default: none.
+    ///
+    /// Both are texts of PEM files: the certificate, followed by those that vouch for it if the server
+    /// does not know them, and its key. An example is at
+    /// [`root_certificates`](Self::root_certificates).
+    ///
+    /// # Errors
+    ///
+    /// [`build`](crate::LarderBuilder::build) fails if one of them can not be read, if they do not go
+    /// together, or if the address is one without TLS.
+    #[cfg(feature = "redis-tls")]
+    pub fn client_certificate(mut self, pem: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
+        self.address.certificates.client = Some(ClientCertificate {
+            chain: pem.into(),
+            key: key.into(),
+        });
         self
     }
 

@@ -7,6 +7,8 @@ use std::{
 
 use larder::Ack;
 
+#[cfg(feature = "redis-tls")]
+use crate::certificates::{Certificates, borrowed};
 use crate::{
     pair::{AGREEMENT, Pair},
     support::redis::{Redis, free_port},
@@ -22,7 +24,10 @@ struct Cluster {
 
 impl Cluster {
     fn start() -> Self {
-        let servers: Vec<_> = (0..3).map(|_| Self::server()).collect();
+        Self::of((0..3).map(|_| Self::server(&[])).collect())
+    }
+
+    fn of(servers: Vec<Redis>) -> Self {
         let share = SLOTS / 3 + 1;
         for (first, server) in (0..).step_by(usize::from(share)).zip(&servers) {
             let last = (first + share - 1).min(SLOTS - 1);
@@ -38,18 +43,19 @@ impl Cluster {
         cluster
     }
 
-    fn server() -> Redis {
+    fn server(more: &[(&str, &str)]) -> Redis {
         let bus = free_port().to_string();
-        Redis::with(&[
+        let own = [
             ("cluster-enabled", "yes"),
             ("cluster-port", &bus),
             ("cluster-node-timeout", "1000"),
-        ])
+        ];
+        Redis::with(&[&own, more].concat())
     }
 
     fn meet(&self, server: &Redis) {
         let bus = server.ask(&["CONFIG", "GET", "cluster-port"]).list();
-        let port = server.address().port().to_string();
+        let port = port(server).to_string();
         let words = ["CLUSTER", "MEET", "127.0.0.1", &port, &bus[1].text()];
         assert_eq!(self.servers[0].ask(&words).text(), "OK");
     }
@@ -68,11 +74,13 @@ impl Cluster {
     }
 
     fn url(&self) -> String {
-        let hosts = self
-            .servers
-            .iter()
-            .map(|server| server.address().to_string());
-        format!("redis-cluster://{}", hosts.collect::<Vec<_>>().join(","))
+        format!("redis-cluster://{}", self.hosts())
+    }
+
+    fn hosts(&self) -> String {
+        let ports = self.servers.iter().map(port);
+        let hosts: Vec<_> = ports.map(|port| format!("127.0.0.1:{port}")).collect();
+        hosts.join(",")
     }
 
     fn slot(&self, key: &str) -> u16 {
@@ -117,6 +125,15 @@ impl Cluster {
         for server in [target, source] {
             set(server, "NODE", &target_id);
         }
+    }
+}
+
+/// Returns where a server is spoken to: by TLS, if it can be.
+fn port(server: &Redis) -> u16 {
+    let secure = server.ask(&["CONFIG", "GET", "tls-port"]).list();
+    match secure[1].text().parse() {
+        Ok(0) | Err(_) => server.address().port(),
+        Ok(port) => port,
     }
 }
 
@@ -196,7 +213,7 @@ async fn while_the_slot_of_the_registry_moves_nothing_old_is_served() {
 async fn a_replica_that_takes_the_registry_over_is_followed() {
     let mut cluster = Cluster::start();
     let first_owner = owner(cluster.slot("larder:{larder}:seq"));
-    let replica = Cluster::server();
+    let replica = Cluster::server(&[]);
     cluster.meet(&replica);
     cluster.servers.push(replica);
     cluster.is_whole(4);
@@ -252,6 +269,22 @@ async fn a_cluster_that_lacks_a_node_is_a_redis_that_is_away() {
     cluster.is_whole(3);
     pair.one.in_sync().await;
     pair.drained().await;
+    pair.writes_until_global("/items/1").await;
+    pair.shares_again().await;
+}
+
+#[cfg(feature = "redis-tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_share_a_cluster_behind_tls() {
+    let certificates = Certificates::new();
+    let server = || {
+        let mut settings = certificates.settings(free_port(), true);
+        settings.push(("tls-cluster", "yes".to_owned()));
+        Cluster::server(&borrowed(&settings))
+    };
+    let cluster = Cluster::of((0..3).map(|_| server()).collect());
+    let url = format!("rediss-cluster://{}", cluster.hosts());
+    let pair = Pair::start(certificates.way(&url)).await;
     pair.writes_until_global("/items/1").await;
     pair.shares_again().await;
 }

@@ -3,6 +3,7 @@
 //! - [`fence`]: what one node invalidates is void on the others.
 //! - [`harness`]: the server and the proxy of these tests do what they say.
 //! - [`away`]: Redis is down, frozen, busy, slow, closed or a replica.
+//! - [`certificates`]: an authority of a test's own.
 //! - [`ways`]: the same over TLS and by a socket in the file system.
 //! - [`sentinel`]: sentinels name the primary, and name another one.
 //! - [`cluster`]: slots move, nodes of a cluster change places or are gone.
@@ -27,6 +28,8 @@
 )]
 
 mod away;
+#[cfg(feature = "redis-tls")]
+mod certificates;
 mod channel;
 mod clocks;
 #[cfg(feature = "redis-cluster")]

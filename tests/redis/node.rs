@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use larder::{
-    Ack, CacheBody, CacheLayer, Consistency, Invalidate, Larder, LarderBuilder, Policy, Routes,
-    mins,
+    Ack, CacheBody, CacheLayer, Consistency, Invalidate, Larder, LarderBuilder, Policy, Redis,
+    Routes, mins,
 };
 use tokio::sync::{Notify, Semaphore};
 use tower::{Layer, Service, ServiceExt, util::BoxCloneSyncService};
@@ -102,16 +102,24 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a node on the Redis at `url` and waits until it knows the registry.
-    pub(crate) async fn start(url: &str, truth: &Arc<Truth>, consistency: Consistency) -> Self {
-        let node = Self::alone(url, truth, consistency).await;
+    /// Starts a node on this Redis and waits until it knows the registry.
+    pub(crate) async fn start(
+        redis: impl Into<Redis>,
+        truth: &Arc<Truth>,
+        consistency: Consistency,
+    ) -> Self {
+        let node = Self::alone(redis, truth, consistency).await;
         node.in_sync().await;
         node
     }
 
     /// Starts a node without waiting for Redis.
-    pub(crate) async fn alone(url: &str, truth: &Arc<Truth>, consistency: Consistency) -> Self {
-        let builder = Larder::builder().redis(url).consistency(consistency);
+    pub(crate) async fn alone(
+        redis: impl Into<Redis>,
+        truth: &Arc<Truth>,
+        consistency: Consistency,
+    ) -> Self {
+        let builder = Larder::builder().redis(redis).consistency(consistency);
         Self::build(builder, truth).await
     }
 

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use larder::{Ack, Consistency};
+use larder::{Ack, Consistency, Redis};
 
 use crate::node::{Node, Truth};
 
@@ -23,10 +23,10 @@ pub(crate) struct Pair {
 }
 
 impl Pair {
-    pub(crate) async fn start(url: &str) -> Self {
-        let truth = Truth::new();
-        let one = Node::start(url, &truth, Consistency::Bounded).await;
-        let other = Node::start(url, &truth, Consistency::Bounded).await;
+    pub(crate) async fn start(redis: impl Into<Redis>) -> Self {
+        let (redis, truth) = (redis.into(), Truth::new());
+        let one = Node::start(redis.clone(), &truth, Consistency::Bounded).await;
+        let other = Node::start(redis, &truth, Consistency::Bounded).await;
         Self { one, other, truth }
     }
 

@@ -6,6 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+#[cfg(feature = "redis-tls")]
+use crate::certificates::{Certificates, borrowed};
 use crate::{
     pair::{AGREEMENT, Pair},
     support::{
@@ -29,15 +31,16 @@ struct Sentinel {
 }
 
 impl Sentinel {
-    fn start(primary: &Redis) -> Self {
+    /// Starts one that watches the server at `watched`, with more settings as lines.
+    fn start(watched: u16, more: &str) -> Self {
         let (folder, port) = (Folder::new("sentinel"), free_port());
         let file = folder.path().join("sentinel.conf");
         let directory = folder.path().display();
-        let watched = primary.address().port();
         let settings = format!(
             "port {port}\nbind 127.0.0.1\ndir {directory}\nlogfile log\n\
              sentinel monitor shop 127.0.0.1 {watched} 2\n\
-             sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 3000\n"
+             sentinel down-after-milliseconds shop 500\nsentinel failover-timeout shop 3000\n\
+             {more}"
         );
         fs::write(&file, settings).unwrap();
         let child = Command::new(program())
@@ -71,9 +74,41 @@ impl Drop for Sentinel {
 impl Service {
     fn start() -> Self {
         let primary = Redis::start();
-        let of = format!("127.0.0.1 {}", primary.address().port());
+        let watched = primary.address().port();
+        let of = format!("127.0.0.1 {watched}");
         let replica = Redis::with(&[("replicaof", &of)]);
-        let sentinels: Vec<_> = (0..3).map(|_| Sentinel::start(&primary)).collect();
+        let sentinels = (0..3).map(|_| Sentinel::start(watched, "")).collect();
+        Self::that_meets(primary, replica, sentinels)
+    }
+
+    /// Starts one whose servers and sentinels speak by TLS to each other and to whoever shows a
+    /// certificate. The ports of the sentinels for that are returned as well.
+    #[cfg(feature = "redis-tls")]
+    fn behind_tls(certificates: &Certificates) -> (Self, Vec<u16>) {
+        let server = |of: &[(&'static str, String)]| {
+            let port = free_port();
+            let mut settings = certificates.settings(port, true);
+            settings.push(("tls-replication", "yes".to_owned()));
+            settings.extend_from_slice(of);
+            (Redis::with(&borrowed(&settings)), port)
+        };
+        let (primary, watched) = server(&[]);
+        let (replica, _) = server(&[("replicaof", format!("127.0.0.1 {watched}"))]);
+        let (mut sentinels, mut ports) = (Vec::new(), Vec::new());
+        for _ in 0..3 {
+            let port = free_port();
+            let settings = certificates.settings(port, true);
+            let lines = settings
+                .iter()
+                .map(|(name, value)| format!("{name} {value}\n"));
+            let more = lines.collect::<String>() + "tls-replication yes\n";
+            sentinels.push(Sentinel::start(watched, &more));
+            ports.push(port);
+        }
+        (Self::that_meets(primary, replica, sentinels), ports)
+    }
+
+    fn that_meets(primary: Redis, replica: Redis, sentinels: Vec<Sentinel>) -> Self {
         let service = Self {
             primary,
             replica,
@@ -159,4 +194,23 @@ async fn a_sentinel_that_hangs_keeps_nobody_from_the_primary() {
     let pair = Pair::start(&service.url()).await;
     pair.writes_until_global("/items/1").await;
     signal(hanging, "CONT");
+}
+
+#[cfg(feature = "redis-tls")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_follow_sentinels_and_what_they_name_over_tls() {
+    let certificates = Certificates::new();
+    let (mut service, ports) = Service::behind_tls(&certificates);
+    let hosts: Vec<_> = ports
+        .iter()
+        .map(|port| format!("127.0.0.1:{port}"))
+        .collect();
+    let url = format!("rediss-sentinel://{}/shop", hosts.join(","));
+    let pair = Pair::start(certificates.way(&url)).await;
+    let before = pair.writes_until_global("/items/1").await;
+    pair.shares_again().await;
+    service.primary.kill();
+    assert!(pair.writes_until_global("/items/1").await > before);
+    assert!(is_primary(&service.replica), "acknowledged by whom?");
+    pair.shares_again().await;
 }

@@ -1,57 +1,24 @@
 //! Redis behind TLS, and by a socket in the file system: what holds over a plain address holds here.
 
-use std::{fs, path::Path, thread, time::Duration};
+use std::{path::Path, thread, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use larder::{Ack, Consistency, Redis};
 
 use crate::{
+    certificates::{Certificates, borrowed},
+    node::{Node, Truth},
+    pair::Pair,
     scene::{Scene, Way},
     support::{
         folder::Folder,
-        redis::{Redis, free_port},
+        redis::{Redis as Server, free_port},
     },
 };
 
-/// An authority that nobody knows but who is told, and a certificate by it for this machine.
-struct Certificates(Folder);
-
-impl Certificates {
-    fn new() -> Self {
-        let folder = Folder::new("certificates");
-        let own = KeyPair::generate().unwrap();
-        let mut authority = CertificateParams::default();
-        authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let root = authority.self_signed(&own).unwrap();
-        let issuer = Issuer::new(authority, own);
-        let key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(["localhost".to_owned()]).unwrap();
-        let server = server.signed_by(&key, &issuer).unwrap();
-        for (name, text) in [
-            ("root", root.pem()),
-            ("server", server.pem()),
-            ("key", key.serialize_pem()),
-        ] {
-            fs::write(folder.path().join(name), text).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn file(&self, name: &str) -> String {
-        self.0.path().join(name).to_string_lossy().into_owned()
-    }
-}
-
 /// A Redis with this certificate, and the port at which it wants to be spoken to by TLS.
-fn behind_tls(certificates: &Certificates) -> (Redis, u16) {
+fn behind_tls(certificates: &Certificates, asks: bool) -> (Server, u16) {
     let port = free_port();
-    let [root, server, key] = ["root", "server", "key"].map(|name| certificates.file(name));
-    let redis = Redis::with(&[
-        ("tls-port", &port.to_string()),
-        ("tls-ca-cert-file", &root),
-        ("tls-cert-file", &server),
-        ("tls-key-file", &key),
-        ("tls-auth-clients", "no"),
-    ]);
+    let redis = Server::with(&borrowed(&certificates.settings(port, asks)));
     (redis, port)
 }
 
@@ -69,7 +36,7 @@ fn goes_away_and_comes_back(mut scene: Scene) {
     scene.follows();
 }
 
-fn tls_scene(redis: Redis, port: u16, count: usize, roots: &str) -> Scene {
+fn tls_scene(redis: Server, port: u16, count: usize, roots: &str) -> Scene {
     let way = Way {
         server: ([127, 0, 0, 1], port).into(),
         url: Box::new(|proxy| format!("rediss://localhost:{}", proxy.port())),
@@ -80,7 +47,7 @@ fn tls_scene(redis: Redis, port: u16, count: usize, roots: &str) -> Scene {
 #[test]
 fn nodes_share_a_redis_behind_tls_and_do_without_it() {
     let certificates = Certificates::new();
-    let (redis, port) = behind_tls(&certificates);
+    let (redis, port) = behind_tls(&certificates, false);
     let scene = tls_scene(redis, port, 2, &certificates.file("root"));
     scene.wait_until("shared over TLS", || scene.is_shared());
     goes_away_and_comes_back(scene);
@@ -89,12 +56,43 @@ fn nodes_share_a_redis_behind_tls_and_do_without_it() {
 #[test]
 fn a_redis_whose_certificate_nobody_vouches_for_is_a_redis_that_is_away() {
     let (certificates, others) = (Certificates::new(), Certificates::new());
-    let (redis, port) = behind_tls(&certificates);
+    let (redis, port) = behind_tls(&certificates, false);
     let scene = tls_scene(redis, port, 1, &others.file("root"));
     scene.goes_on_without_redis();
     thread::sleep(Duration::from_millis(500));
     assert!(scene.redis.names().is_empty(), "{:?}", scene.redis.names());
     scene.is_quiet();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_asks_for_a_certificate_is_shown_one_and_vouched_for_by_an_authority_of_ones_own()
+ {
+    let certificates = Certificates::new();
+    let (mut redis, port) = behind_tls(&certificates, true);
+    let url = format!("rediss://localhost:{port}");
+    let pair = Pair::start(certificates.way(&url)).await;
+    pair.writes_until_global("/items/1").await;
+    pair.shares_again().await;
+    redis.restart();
+    pair.writes_until_global("/items/1").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_shows_no_certificate_or_trusts_another_authority_has_a_redis_that_is_away() {
+    let (certificates, others) = (Certificates::new(), Certificates::new());
+    let (redis, port) = behind_tls(&certificates, true);
+    let url = format!("rediss://localhost:{port}");
+    let nameless = Redis::new(&*url).root_certificates(certificates.text("root"));
+    for way in [nameless, others.way(&url)] {
+        let truth = Truth::new();
+        let node = Node::alone(way, &truth, Consistency::Bounded).await;
+        for _ in 0..10 {
+            let (version, ack) = node.put("/items/1").await;
+            assert!(matches!(ack, Ack::Local { .. }), "{ack:?}");
+            assert_eq!(node.get("/items/1").await, version);
+        }
+    }
+    assert!(redis.names().is_empty(), "{:?}", redis.names());
 }
 
 #[test]
@@ -107,7 +105,7 @@ fn nodes_share_a_redis_at_a_socket_and_do_without_it() {
         socket.display()
     );
     let name = socket.to_string_lossy().into_owned();
-    let redis = Redis::with(&[("unixsocket", &name)]);
+    let redis = Server::with(&[("unixsocket", &name)]);
     let way = Way {
         server: redis.address(),
         url: Box::new(move |_| format!("unix://{name}")),

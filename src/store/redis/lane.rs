@@ -106,7 +106,7 @@ impl LaneManager {
         time: ServerTime,
     ) -> Result<Self, Error> {
         Ok(Self {
-            source: Source::parse(&address.url)?,
+            source: Source::parse(address)?,
             pool: address.pool.clone().map(Source::Pool),
             waiters: Waiters::on(&layout.shared("released")),
             layout,

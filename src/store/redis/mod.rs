@@ -13,6 +13,8 @@ mod lane;
 mod layout;
 mod link;
 mod lock;
+#[cfg(not(feature = "redis-tls"))]
+mod no_tls;
 mod queue;
 mod reading;
 pub(crate) mod registry;
@@ -25,7 +27,11 @@ mod tally;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tier;
+#[cfg(feature = "redis-tls")]
+mod tls;
 
+#[cfg(feature = "redis-tls")]
+pub(crate) use self::tls::ClientCertificate;
 pub(crate) use self::{
     connections::Connections,
     dedicated::Mailbox,

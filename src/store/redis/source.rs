@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | `redis://`, `rediss://`, `valkey://`, `unix://` | one server, the second with TLS |
 //! | `redis-cluster://host:port,host:port`, `rediss-cluster://` | a cluster, of which these nodes are asked for the others |
-//! | `redis-sentinel://host:port,host:port/service[/database]` | the primary of a service that these sentinels know |
+//! | `redis-sentinel://host:port,host:port/service[/database]`, `rediss-sentinel://` | the primary of a service that these sentinels know |
 //!
 //! User and password, where there are any, are those of the servers that hold the data.
 
@@ -17,6 +17,10 @@ use redis::{
 };
 
 use super::link::Link;
+#[cfg(not(feature = "redis-tls"))]
+use super::no_tls::Certificates;
+#[cfg(feature = "redis-tls")]
+use super::tls::Certificates;
 use crate::error::{Error, ErrorKind};
 
 /// Where Redis is.
@@ -25,6 +29,7 @@ pub(crate) struct Address {
     pub(crate) url: String,
     /// The application's own pool, whose manager makes the connections that requests share.
     pub(crate) pool: Option<bb8::Pool<RedisConnectionManager>>,
+    pub(crate) certificates: Certificates,
 }
 
 impl From<&String> for Address {
@@ -38,6 +43,7 @@ impl From<&str> for Address {
         Self {
             url: url.to_owned(),
             pool: None,
+            certificates: Certificates::default(),
         }
     }
 }
@@ -49,7 +55,7 @@ pub(super) enum Source {
     /// The application's own pool knows the way. What it makes here is not part of it.
     Pool(bb8::Pool<RedisConnectionManager>),
     #[cfg(feature = "redis-cluster")]
-    Cluster(Vec<ConnectionInfo>),
+    Cluster(Vec<ConnectionInfo>, Box<Certificates>),
     /// One for each sentinel, so that all can be asked at once.
     #[cfg(feature = "redis-sentinel")]
     Sentinel(Vec<Arc<tokio::sync::Mutex<redis::sentinel::SentinelClient>>>),
@@ -64,18 +70,20 @@ impl std::fmt::Debug for Source {
 
 impl Source {
     /// Reads an address, without connecting to it.
-    pub(super) fn parse(url: &str) -> Result<Self, Error> {
+    pub(super) fn parse(address: &Address) -> Result<Self, Error> {
+        let Address {
+            url, certificates, ..
+        } = address;
         let scheme = url.split("://").next().unwrap_or_default();
-        if scheme.starts_with("rediss") {
-            secure()?;
-        }
+        certificates.check(is_secure(scheme))?;
         match scheme {
-            "redis-cluster" | "rediss-cluster" => cluster(url),
-            "redis-sentinel" => sentinel(url),
+            "redis-cluster" | "rediss-cluster" => cluster(url, certificates),
+            "redis-sentinel" | "rediss-sentinel" => sentinel(url, certificates),
             _ => {
                 let client = url
+                    .as_str()
                     .into_connection_info()
-                    .and_then(|info| Client::open(tuned(info)));
+                    .and_then(|info| certificates.client(tuned(info)));
                 client
                     .map(Box::new)
                     .map(Self::Single)
@@ -97,8 +105,10 @@ impl Source {
             }
             Self::Pool(pool) => pool.dedicated_connection().await.map(Link::Single),
             #[cfg(feature = "redis-cluster")]
-            Self::Cluster(nodes) => {
-                let builder = redis::cluster::ClusterClientBuilder::new(nodes.iter().cloned())
+            Self::Cluster(nodes, certificates) => {
+                let builder = redis::cluster::ClusterClientBuilder::new(nodes.iter().cloned());
+                let builder = certificates
+                    .cluster(builder)
                     .use_protocol(ProtocolVersion::RESP3)
                     .tcp_settings(TcpSettings::default().set_nodelay(true))
                     .retries(CLUSTER_RETRIES);
@@ -136,6 +146,11 @@ fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
     }
 }
 
+/// Says whether servers are spoken to by TLS.
+fn is_secure(scheme: &str) -> bool {
+    scheme.starts_with("rediss") || scheme == "valkeys"
+}
+
 /// Small commands are sent at once, and the third protocol tells pushed messages from answers.
 fn tuned(info: ConnectionInfo) -> ConnectionInfo {
     let redis = info.redis_settings().clone();
@@ -146,6 +161,8 @@ fn tuned(info: ConnectionInfo) -> ConnectionInfo {
 /// An address of several hosts.
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 struct Hosts<'a> {
+    /// That of an address of one of them.
+    scheme: &'static str,
     /// With the `@` after it.
     user: &'a str,
     hosts: Vec<&'a str>,
@@ -155,11 +172,12 @@ struct Hosts<'a> {
 #[cfg(any(feature = "redis-cluster", feature = "redis-sentinel"))]
 impl<'a> Hosts<'a> {
     fn of(url: &'a str) -> Self {
-        let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+        let (scheme, rest) = url.split_once("://").unwrap_or_default();
         let after_user = rest.rfind('@').map_or(0, |at| at + 1);
         let (user, rest) = rest.split_at_checked(after_user).unwrap_or_default();
         let (hosts, path) = rest.split_once('/').unwrap_or((rest, ""));
         Self {
+            scheme: if is_secure(scheme) { "rediss" } else { "redis" },
             user,
             hosts: hosts.split(',').collect(),
             path,
@@ -168,13 +186,13 @@ impl<'a> Hosts<'a> {
 }
 
 #[cfg(feature = "redis-cluster")]
-fn cluster(url: &str) -> Result<Source, Error> {
-    let Hosts { user, hosts, .. } = Hosts::of(url);
-    let scheme = if url.starts_with("rediss") {
-        "rediss"
-    } else {
-        "redis"
-    };
+fn cluster(url: &str, certificates: &Certificates) -> Result<Source, Error> {
+    let Hosts {
+        scheme,
+        user,
+        hosts,
+        ..
+    } = Hosts::of(url);
     let nodes = hosts
         .iter()
         .map(|host| format!("{scheme}://{user}{host}").into_connection_info());
@@ -183,19 +201,27 @@ fn cluster(url: &str) -> Result<Source, Error> {
     // Only reads the nodes again; a fault of theirs is found here and not at the first connection.
     let client = redis::cluster::ClusterClient::new(nodes.iter().cloned());
     client.map_err(|error| unusable(&error))?;
-    Ok(Source::Cluster(nodes))
+    Ok(Source::Cluster(nodes, Box::new(certificates.clone())))
 }
 
 #[cfg(not(feature = "redis-cluster"))]
-fn cluster(_: &str) -> Result<Source, Error> {
+fn cluster(_: &str, _: &Certificates) -> Result<Source, Error> {
     Err(lacking("redis-cluster", "a cluster"))
 }
 
 #[cfg(feature = "redis-sentinel")]
-fn sentinel(url: &str) -> Result<Source, Error> {
-    use redis::sentinel::{SentinelClientBuilder, SentinelServerType};
+fn sentinel(url: &str, certificates: &Certificates) -> Result<Source, Error> {
+    use redis::{
+        TlsMode,
+        sentinel::{SentinelClientBuilder, SentinelServerType},
+    };
 
-    let Hosts { user, hosts, path } = Hosts::of(url);
+    let Hosts {
+        scheme,
+        user,
+        hosts,
+        path,
+    } = Hosts::of(url);
     let (service, database) = path.split_once('/').unwrap_or((path, ""));
     if service.is_empty() {
         let message = "the address of sentinels names no service; write \
@@ -205,7 +231,7 @@ fn sentinel(url: &str) -> Result<Source, Error> {
     // The primary is reached with what the address says of user and database.
     let data = || format!("redis://{user}primary/{database}").into_connection_info();
     let client = |host: &str| {
-        let address = format!("redis://{host}").into_connection_info()?;
+        let address = format!("{scheme}://{host}").into_connection_info()?;
         let (data, addresses) = (data()?, [address.addr().clone()]);
         let data = data.redis_settings();
         let tcp = || TcpSettings::default().set_nodelay(true);
@@ -215,6 +241,10 @@ fn sentinel(url: &str) -> Result<Source, Error> {
                 .set_client_to_redis_protocol(ProtocolVersion::RESP3)
                 .set_client_to_redis_tcp_settings(tcp())
                 .set_client_to_sentinel_tcp_settings(tcp());
+        if is_secure(scheme) {
+            let builder_of = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+            builder = certificates.sentinel(builder_of);
+        }
         if let Some(name) = data.username() {
             builder = builder.set_client_to_redis_username(name);
         }
@@ -256,25 +286,8 @@ async fn primary(
 }
 
 #[cfg(not(feature = "redis-sentinel"))]
-fn sentinel(_: &str) -> Result<Source, Error> {
+fn sentinel(_: &str, _: &Certificates) -> Result<Source, Error> {
     Err(lacking("redis-sentinel", "sentinels"))
-}
-
-/// Sees to it that there is a library of ciphers. One that the application has chosen stays.
-#[cfg(feature = "redis-tls")]
-#[expect(
-    clippy::unnecessary_wraps,
-    reason = "this has the face of the one without TLS"
-)]
-fn secure() -> Result<(), Error> {
-    // Fails if there is one by now, which is as well.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    Ok(())
-}
-
-#[cfg(not(feature = "redis-tls"))]
-fn secure() -> Result<(), Error> {
-    Err(lacking("redis-tls", "TLS"))
 }
 
 #[cfg(not(all(
@@ -282,7 +295,7 @@ fn secure() -> Result<(), Error> {
     feature = "redis-sentinel",
     feature = "redis-tls"
 )))]
-fn lacking(feature: &str, what: &str) -> Error {
+pub(super) fn lacking(feature: &str, what: &str) -> Error {
     let message =
         format!("the address of redis asks for {what}; enable larder's feature `{feature}`");
     Error::new(ErrorKind::Configuration, message)
@@ -302,6 +315,10 @@ fn unusable(error: &RedisError) -> Error {
 mod tests {
     use super::*;
 
+    fn read(url: &str) -> Result<Source, Error> {
+        Source::parse(&Address::from(url))
+    }
+
     #[test]
     fn an_address_is_read_without_connecting_to_it() {
         for good in [
@@ -310,14 +327,14 @@ mod tests {
             "unix:///run/redis.sock",
             "valkey://127.0.0.1",
         ] {
-            assert!(Source::parse(good).is_ok(), "{good}");
+            assert!(read(good).is_ok(), "{good}");
         }
     }
 
     #[test]
     fn a_bad_address_is_refused_with_what_would_be_a_good_one() {
         for bad in ["", "127.0.0.1:6379", "http://127.0.0.1", "redis://h/x"] {
-            let error = Source::parse(bad).unwrap_err();
+            let error = read(bad).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Configuration);
             assert!(error.to_string().contains("redis://"), "{error}");
         }
@@ -325,7 +342,7 @@ mod tests {
 
     #[test]
     fn the_password_of_a_refused_address_is_not_told() {
-        let error = Source::parse("redis://user:hunter2@host/x").unwrap_err();
+        let error = read("redis://user:hunter2@host/x").unwrap_err();
         assert!(!error.to_string().contains("hunter2"), "{error}");
     }
 
@@ -338,21 +355,32 @@ mod tests {
     fn addresses_of_several_hosts_and_of_tls_are_read() {
         for good in [
             "rediss://cache.internal",
+            "valkeys://cache.internal",
             "redis-cluster://127.0.0.1:7000,127.0.0.1:7001",
             "rediss-cluster://user:pass%2Fword@a.internal:7000,b.internal:7001",
             "redis-sentinel://127.0.0.1:26379,127.0.0.1:26380/primary",
             "redis-sentinel://user:password@127.0.0.1:26379/primary/2",
+            "rediss-sentinel://user:password@a.internal:26379,b.internal:26379/primary/2",
         ] {
-            assert!(Source::parse(good).is_ok(), "{good}");
+            assert!(read(good).is_ok(), "{good}");
         }
-        let error = Source::parse("redis-sentinel://127.0.0.1:26379").unwrap_err();
+        let error = read("redis-sentinel://127.0.0.1:26379").unwrap_err();
         assert!(error.to_string().contains("/service"), "{error}");
+    }
+
+    #[test]
+    #[cfg(not(feature = "redis-tls"))]
+    fn tls_asks_for_its_feature() {
+        for secure in ["rediss://h", "valkeys://h", "rediss-sentinel://h/shop"] {
+            let error = read(secure).unwrap_err();
+            assert!(error.to_string().contains("`redis-tls`"), "{error}");
+        }
     }
 
     #[test]
     #[cfg(not(feature = "redis-cluster"))]
     fn a_cluster_asks_for_its_feature() {
-        let error = Source::parse("redis-cluster://127.0.0.1").unwrap_err();
+        let error = read("redis-cluster://127.0.0.1").unwrap_err();
         assert!(error.to_string().contains("`redis-cluster`"), "{error}");
     }
 }
