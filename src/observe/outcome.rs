@@ -65,7 +65,7 @@ impl Outcome {
 pub(crate) enum Bypass {
     Authorization,
     Cookie,
-    /// A field that proxies and frameworks use to override the URL or the method.
+    /// A field that overrides the URL or the method, or says who asks.
     UnkeyedField,
     NoStore,
     Range,

@@ -64,8 +64,8 @@ impl Policy {
     /// Adds request headers to the key, with all their lines.
     ///
     /// For what the handler reads but does not say in `Vary`. A header of the guarded kind
-    /// (`Authorization`, `X-Forwarded-Host`, ...) lets requests pass by the cache unless it is
-    /// named here.
+    /// (`Authorization`, `X-User-Id`, `X-Forwarded-Host`, ...) lets requests pass by the cache unless it
+    /// is named here.
     ///
     /// ```
     /// use larder::{Policy, mins};
@@ -116,8 +116,8 @@ impl Policy {
     ///
     /// The function names the owner, say from an extension that the layer for sign-in left. Whoever
     /// gets the same name shares answers, so it must come from something checked. With a name,
-    /// `Authorization` and cookies no longer make a request pass by; `None` is nobody, for whom
-    /// they do.
+    /// `Authorization`, cookies and other fields that tell who asks no longer make a request pass by;
+    /// `None` is nobody, for whom they do.
     ///
     /// ```
     /// use larder::{Policy, mins};

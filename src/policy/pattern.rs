@@ -148,21 +148,26 @@ fn names(text: &str) -> Box<[Box<str>]> {
 /// Returns a pattern without the names of its parameters: what it matches, and no more.
 pub(super) fn unnamed(text: &str) -> String {
     let mut unnamed = String::with_capacity(text.len());
+    push_unnamed(text, &mut unnamed);
+    unnamed
+}
+
+/// Appends a pattern without the names of its parameters.
+pub(super) fn push_unnamed(text: &str, into: &mut String) {
     let mut rest = text;
     while let Some(at) = rest.find(['{', '}']) {
         let (before, brace) = rest.split_at(at);
-        unnamed.push_str(before);
+        into.push_str(before);
         let end = if brace.starts_with("{{") || brace.starts_with("}}") {
-            unnamed.push_str(brace.get(..2).unwrap_or_default());
+            into.push_str(brace.get(..2).unwrap_or_default());
             2
         } else {
-            unnamed.push_str(if brace.starts_with("{*") { "{*}" } else { "{}" });
+            into.push_str(if brace.starts_with("{*") { "{*}" } else { "{}" });
             brace.find('}').map_or(brace.len(), |end| end + 1)
         };
         rest = brace.get(end..).unwrap_or_default();
     }
-    unnamed.push_str(rest);
-    unnamed
+    into.push_str(rest);
 }
 
 /// The parameters that a path has by its pattern.

@@ -33,7 +33,7 @@ pub enum Target {
     /// Every entry of one authority, as it stands in the key (`example.com:8080`).
     #[non_exhaustive]
     Host(Arc<str>),
-    /// Every entry of one route pattern, as it was declared (`/items/{id}`).
+    /// Every entry of one route pattern (`/items/{id}`), whatever its parameters are called.
     #[non_exhaustive]
     Route(Arc<str>),
     /// Every entry that carries the tag.

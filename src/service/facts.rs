@@ -4,6 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, header};
 
+use super::guarded::{names_caller, overrides};
 use crate::{
     key::{Host, all_declared},
     observe::Bypass,
@@ -35,6 +36,7 @@ impl Facts {
     const BODY: u16 = 1 << 7;
     const ENCODING: u16 = 1 << 8;
     const EVENTS: u16 = 1 << 9;
+    const CALLER: u16 = 1 << 10;
 
     /// Reads the fields, and finds the `Host` lines among them.
     pub(crate) fn read(headers: &HeaderMap) -> (Self, Host<'_>) {
@@ -93,8 +95,9 @@ impl Facts {
             let name = name.as_str();
             match name.as_bytes().first() {
                 // Most fields are told from the guarded ones by their first letter.
-                Some(b'x') if is_guarded(name) => Self::GUARDED,
+                Some(b'x') if overrides(name) => Self::GUARDED,
                 Some(b'c') if name == "cookie2" => Self::COOKIE,
+                Some(b'a' | b'c' | b'p' | b'r' | b't' | b'x') if names_caller(name) => Self::CALLER,
                 _ => 0,
             }
         }
@@ -170,7 +173,9 @@ impl Facts {
         if self.has(Self::COOKIE) && !identified && !all_declared(headers, policy) {
             return Some(Bypass::Cookie);
         }
-        if self.has(Self::GUARDED) && has_unkeyed(headers, policy) {
+        let is_unkeyed = self.has(Self::GUARDED) && has_unkeyed(headers, policy, overrides)
+            || self.has(Self::CALLER) && !identified && has_unkeyed(headers, policy, names_caller);
+        if is_unkeyed {
             return Some(Bypass::UnkeyedField);
         }
         let no_store = self
@@ -180,31 +185,6 @@ impl Facts {
     }
 }
 
-/// Returns whether a field is one by which proxies and frameworks override the URL, the method or
-/// the caller. Handlers read them, and no key holds them unless a policy says so.
-fn is_guarded(name: &str) -> bool {
-    matches!(
-        name,
-        "forwarded"
-            | "x-forwarded-host"
-            | "x-forwarded-proto"
-            | "x-forwarded-scheme"
-            | "x-forwarded-port"
-            | "x-forwarded-prefix"
-            | "x-forwarded-server"
-            | "x-host"
-            | "x-original-url"
-            | "x-original-host"
-            | "x-rewrite-url"
-            | "x-http-method"
-            | "x-http-method-override"
-            | "x-method-override"
-            | "x-http-host-override"
-            | "x-api-key"
-            | "x-user"
-    )
-}
-
 /// Returns whether there are credentials that the policy does not key by, as a field like any other.
 pub(crate) fn has_unkeyed_credentials(headers: &HeaderMap, policy: &Policy) -> bool {
     [header::AUTHORIZATION, header::PROXY_AUTHORIZATION]
@@ -212,10 +192,10 @@ pub(crate) fn has_unkeyed_credentials(headers: &HeaderMap, policy: &Policy) -> b
         .any(|name| headers.contains_key(name) && !policy.vary.contains(name))
 }
 
-fn has_unkeyed(headers: &HeaderMap, policy: &Policy) -> bool {
+fn has_unkeyed(headers: &HeaderMap, policy: &Policy, guarded: fn(&str) -> bool) -> bool {
     headers
         .keys()
-        .any(|name| is_guarded(name.as_str()) && !policy.vary.contains(name))
+        .any(|name| guarded(name.as_str()) && !policy.vary.contains(name))
 }
 
 /// Returns whether a URI with this path and query is longer than what is cached.

@@ -35,6 +35,7 @@ mod fill;
 mod follow;
 mod front;
 mod gathered;
+mod guarded;
 mod judge;
 mod kept;
 mod known;

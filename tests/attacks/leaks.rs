@@ -263,7 +263,15 @@ fn runs_are_distinct(answers: &[Answer]) -> Verdict {
 
 fn other_credentials() -> Vec<Step> {
     let around = |field| guarded(&shared(&[("echo", field)]), (field, "alice"), "alice", "");
-    [around("X-Api-Key"), around("Proxy-Authorization")].concat()
+    let fields = [
+        "X-Api-Key",
+        "Proxy-Authorization",
+        "X-Auth-Token",
+        "X-User-Id",
+        "X-Forwarded-User",
+        "Remote-User",
+    ];
+    fields.into_iter().flat_map(around).collect()
 }
 
 fn two_hosts() -> Vec<Step> {

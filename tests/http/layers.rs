@@ -295,4 +295,8 @@ async fn a_table_that_names_the_parameters_otherwise_than_the_router_counts() {
     for path in ["/items/7", "/lists/7"] {
         assert_eq!(ask(&app, path).await.body, "by run 2", "{path}");
     }
+    for (named, run) in [("/items/{id}", 3), ("/items/{item}", 4)] {
+        larder.bump_route(named).await;
+        assert_eq!(ask(&app, "/items/7").await.body, format!("by run {run}"));
+    }
 }

@@ -344,3 +344,30 @@ async fn a_stored_answer_without_content_has_no_length_for_a_head_either() {
         assert!(response.headers().contains_key("age"), "{method} is a hit");
     }
 }
+
+#[tokio::test]
+async fn whoever_is_named_by_a_field_shares_nothing_unless_the_policy_says_whose_it_is() {
+    fn user(request: &http::request::Parts) -> Option<String> {
+        Some(request.headers.get("x-user-id")?.to_str().ok()?.to_owned())
+    }
+    let page = || Policy::ttl(secs(60));
+    for (policy, stored) in [
+        (page(), 0),
+        (page().vary(["x-user-id"]), 2),
+        (page().key_by_identity(user), 2),
+    ] {
+        let larder = larder().await;
+        let handler = handler(|request| {
+            let user = request.headers()["x-user-id"].to_str().unwrap().to_owned();
+            std::future::ready(answer(&[], user))
+        });
+        let service = CacheLayer::new(&larder)
+            .routes(table(policy))
+            .layer(handler);
+        for user in ["alice", "bob", "alice", "bob"] {
+            let (_, body) = read(&service, get("/a", &[("x-user-id", user)])).await;
+            assert_eq!(body, user);
+        }
+        assert_eq!(larder.statistics().entries, stored);
+    }
+}

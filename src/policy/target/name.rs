@@ -14,6 +14,7 @@ use std::{
 };
 
 use super::{Target, TargetId};
+use crate::policy::pattern::push_unnamed;
 
 /// The longest name in bytes that is kept as it is. A registry has room for 100,000 names, and
 /// strangers choose the paths: of a longer one the digest is kept. Most URLs are shorter.
@@ -47,8 +48,12 @@ impl Namer {
         self.plain('h', host)
     }
 
+    /// What the parameters of a pattern are called is between a router and its handlers.
     pub(super) fn route(&mut self, pattern: &str) -> TargetId {
-        self.plain('r', pattern)
+        self.0.clear();
+        self.0.push('r');
+        push_unnamed(pattern, &mut self.0);
+        self.id()
     }
 
     pub(super) fn tag(&mut self, tag: &str) -> TargetId {

@@ -104,6 +104,7 @@ fn everything_hosts_and_routes_reach_their_own() {
         Target::Everything,
         Target::host("A.test:80"),
         Target::route("/{*path}"),
+        Target::route("/{*rest}"),
     ] {
         assert!(reached(&target, "a.test:80", "/x", None), "{target}");
     }
@@ -153,7 +154,7 @@ fn names_and_buckets_are_what_other_nodes_know_them_by() {
     for (target, name, bucket_of_it) in [
         (Target::Everything, "*", 45105),
         (Target::host("A.test:80"), "ha.test:80", 26471),
-        (Target::route("/items/{id}"), "r/items/{id}", 59761),
+        (Target::route("/items/{id}"), "r/items/{}", 37171),
         (Target::tag("product:7"), "tproduct:7", 54795),
         (Target::resource(None, "/a%20b"), "u/a b", 1277),
         (
