@@ -7,7 +7,8 @@
 //! measured in turns, and the best of the rounds counts; commands are counted by the server, and runs
 //! of the handler, of which there may be none.
 //!
-//! `benches/redis_peers` has other caches beside it.
+//! `benches/redis_peers` has other caches beside it. `scripts/instructions larder second 1024` counts the
+//! instructions of either way under valgrind: this program then does one of the two, in one thread.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,16 +37,22 @@ fn layer(larder: &Larder) -> CacheLayer {
     CacheLayer::new(larder).routes(routes.build().unwrap())
 }
 
-async fn compare(size: usize, pages: usize) {
-    let server = Server::start();
+/// Has a node fill the second tier with so many pages, and returns the plain way to them.
+async fn filled(server: &Server, handler: &Handler, pages: usize) -> Plain {
     let mut plain = Plain::at(&server.url()).await;
-    let handler = Handler::new(size);
     // What finds no room in the queue of writes is dropped, and asked for by the next node.
     while plain.learn().await < pages {
-        let filling = node(&server).await;
+        let filling = node(server).await;
         ask(&layer(&filling).layer(handler.clone()), pages, 16).await;
         filling.shutdown(Duration::from_secs(30)).await;
     }
+    plain
+}
+
+async fn compare(size: usize, pages: usize) {
+    let server = Server::start();
+    let handler = Handler::new(size);
+    let plain = filled(&server, &handler, pages).await;
     let filled = handler.runs();
     for callers in CALLERS {
         let (mut hit, mut get) = (Duration::MAX, Duration::MAX);
@@ -73,7 +80,42 @@ async fn compare(size: usize, pages: usize) {
     assert_eq!(handler.runs(), filled, "a hit ran the handler");
 }
 
+/// Takes every page once, either way, inside of [`measured`].
+fn count(subject: &str, size: usize, callers: usize, pages: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let server = Server::start();
+    let handler = Handler::new(size);
+    let (plain, service) = runtime.block_on(async {
+        let plain = filled(&server, &handler, pages).await;
+        let node = node(&server).await;
+        (plain, layer(&node).layer(handler.clone()))
+    });
+    let filled = handler.runs();
+    match subject {
+        "get" => measured(&runtime, plain.take(callers)),
+        _ => measured(&runtime, ask(&service, pages, callers)),
+    }
+    assert_eq!(handler.runs(), filled, "a hit ran the handler");
+}
+
+/// What is counted: from the making of the request to the last byte of the body, with the share of the
+/// connections' own tasks.
+#[inline(never)]
+fn measured(runtime: &tokio::runtime::Runtime, work: impl Future<Output = Duration>) {
+    runtime.block_on(work);
+}
+
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let [subject, "second", size, callers, pages] =
+        &*arguments.iter().map(String::as_str).collect::<Vec<_>>()
+    {
+        let number = |text: &str| text.parse().unwrap();
+        return count(subject, number(size), number(callers), number(pages));
+    }
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
         for (size, pages) in SIZES {

@@ -18,8 +18,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding,
-        codec::{Decoded, Origin, decode, encode},
+        Coding, Origin,
+        codec::{Decoded, decode, encode},
         compress,
     },
     key::{KeyBuffer, KeyRecipe, KeyedRequest, authority, keep_listed},
@@ -210,7 +210,7 @@ pub fn key(input: &[u8]) {
 
 /// Reads a stored entry.
 pub fn entry(input: &[u8]) {
-    drop(decode(&Bytes::copy_from_slice(input)));
+    drop(decode(&Bytes::copy_from_slice(input), None));
     // Any change breaks the checksum; what lies behind it is to be reached too.
     let mut sound = input.to_vec();
     let Some((start, rest)) = sound.split_first_chunk_mut::<9>() else {
@@ -218,7 +218,7 @@ pub fn entry(input: &[u8]) {
     };
     start[..5].copy_from_slice(b"lrdr\x01");
     start[5..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
-    let Ok(Decoded::Entry(entry)) = decode(&sound.into()) else {
+    let Ok(Decoded::Entry(entry)) = decode(&sound.into(), None) else {
         return;
     };
     if let Ok(body) = compress::unpack(&entry.body, MOST_UNPACKED) {
@@ -234,7 +234,7 @@ pub fn entry(input: &[u8]) {
     };
     let written = encode(&entry, &entry.life, &origin);
     let again = Bytes::from([written.head.as_slice(), &written.body].concat());
-    let Ok(Decoded::Entry(read)) = decode(&again) else {
+    let Ok(Decoded::Entry(read)) = decode(&again, None) else {
         unreachable!("what was read can be written and read again");
     };
     assert_eq!(

@@ -189,6 +189,7 @@ where
             primary: &key,
             request: &request,
             names: None,
+            place: None,
             local,
             now: self.core.clock.now(),
         };

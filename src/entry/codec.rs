@@ -14,7 +14,7 @@
 //! | | sections: kind in 1 byte, length in 4, content; the body is the last |
 //!
 //! Numbers are little-endian. Targets are not written as they are kept, since their hashes mean
-//! nothing in another process, but as that from which they are made: [`Origin`] and tags.
+//! nothing in another process, but as that from which they are made: [`Origin`](super::Origin) and tags.
 //!
 //! A reader skips sections that it does not know, so those may be added. What an old reader must
 //! not overlook gets a new version, and with that other names in Redis: nodes of both versions then
@@ -56,18 +56,6 @@ pub(crate) const VERSION: u8 = 1;
 
 /// How many bytes come before what the checksum covers: magic, version, checksum.
 const PREAMBLE: usize = 9;
-
-/// Where the request of a stored response went: what all of its targets but the tags are made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Origin<'a> {
-    pub(crate) authority: &'a str,
-    /// The path as it was sent.
-    pub(crate) path: &'a str,
-    /// The query as it was sent.
-    pub(crate) query: Option<&'a str>,
-    /// The route pattern that it was declared under.
-    pub(crate) route: Option<&'a str>,
-}
 
 /// An entry in two pieces, so that its body need not be copied to be sent.
 #[derive(Clone, Debug)]

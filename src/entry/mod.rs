@@ -9,6 +9,7 @@ pub(crate) mod codec;
 pub(crate) mod compress;
 mod head;
 mod own;
+mod place;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seal;
@@ -24,6 +25,7 @@ use http::HeaderMap;
 pub(crate) use self::{
     head::{CACHE_STATUS, Form, Head, HeadParts, Life, Variation},
     own::own,
+    place::{Origin, Place},
     seal::{Position, Seal},
     weight::block,
 };

@@ -137,7 +137,7 @@ fn every_target_keeps_its_rules_on_seeds_and_on_what_chance_makes_of_them() {
 #[test]
 fn every_seed_of_an_entry_is_one_and_unpacks() {
     for seed in seeds("entry") {
-        let Ok(Decoded::Entry(entry)) = decode(&seed.into()) else {
+        let Ok(Decoded::Entry(entry)) = decode(&seed.into(), None) else {
             panic!("a seed is no entry");
         };
         compress::unpack(&entry.body, MOST_UNPACKED).unwrap();

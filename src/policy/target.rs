@@ -266,7 +266,7 @@ impl TargetId {
         let path = percent::text(raw_path);
         let query = canonical(raw_query.unwrap_or_default());
         let hosts = [Some(authority), None];
-        let mut namer = Namer::default();
+        let mut namer = Namer::with_room(authority.len() + path.len() + query.len());
         into.push(namer.everything());
         into.push(namer.host(authority));
         into.extend(route.map(|pattern| namer.route(pattern)));

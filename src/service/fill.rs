@@ -11,20 +11,22 @@ use tokio::time::{Instant, timeout};
 use tower_service::Service;
 
 use super::{
+    asking::{Asked, Asking},
     cache::CacheBody,
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
     kept::Kept,
-    launch::{Ended, Purpose, Run, launch},
+    launch::{Ended, Handler, Purpose, Run, launch},
     look::{Fetch, flight_key, look_again},
     nested::is_in_flight,
     plan::Standing,
     pump::{Fillable, FlightLeader, Waiting, learn},
-    second, status,
+    second::{self, Second},
+    status,
 };
 use crate::{
     entry::Entry,
-    flight::{Flight, Follower, Join},
+    flight::{Flight, Follower, Join, Landing},
     handle::Draft,
     observe::{Event, Outcome},
     semantics::{
@@ -42,9 +44,7 @@ pub(crate) async fn fetch<S, R, B>(
     request: Request<R>,
 ) -> Answer<B, S::Error>
 where
-    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
@@ -103,9 +103,7 @@ where
 /// Starts a refresh of which nobody waits for the outcome, unless one is under way.
 pub(crate) fn refresh<S, R, B>(fetch: Box<Fetch>, service: S, request: Request<R>)
 where
-    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
@@ -118,24 +116,68 @@ where
         .lead(&fetch.flight, usable, || fetch.kept.seal())
     {
         core.counters.note(Event::Refreshed);
-        drop(launch(&fetch, leader, service, request, Purpose::Refresh));
+        let purpose = Purpose::Refresh;
+        drop(launch(&fetch, leader, service, request, purpose, None));
     }
 }
 
+/// Answers the one who leads: with what the second tier has, else by a run.
 async fn lead<S, R, B>(
-    mut fetch: Box<Fetch>,
+    fetch: Box<Fetch>,
     leader: FlightLeader,
     service: S,
     request: Request<R>,
 ) -> Answer<B, S::Error>
 where
-    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
-    let mut run = launch(&fetch, leader, service, request, Purpose::Answer);
+    let core = &fetch.kept.shared.core;
+    // Where what is stored may stand in for an answer that is late, the question counts as a part of
+    // the run.
+    let tier = core
+        .second
+        .as_ref()
+        .filter(|_| soft_timeout(&fetch).is_none());
+    let Some(tier) = tier.cloned() else {
+        return run(fetch, leader, service, request, None).await;
+    };
+    let asked = Asking::new(tier, fetch, leader, service, request).await;
+    let Asked {
+        found,
+        fetch,
+        leader,
+        service,
+        request,
+    } = asked;
+    match found {
+        Second::Serve(entry, standing) => {
+            leader.land(Landing::Landed(Arc::clone(&entry)));
+            Ok(second::found(&fetch, &entry, standing).unwrap_or_else(|| refuse(&fetch)))
+        }
+        found if fetch.kept.shared.core.has_background() => {
+            run(fetch, leader, service, request, Some(found)).await
+        }
+        // A shutdown has begun meanwhile.
+        _ => alone(fetch.kept, service, request, Waiting::Nobody).await,
+    }
+}
+
+/// Answers the one who leads by a run, in a task that outlives him.
+async fn run<S, R, B>(
+    mut fetch: Box<Fetch>,
+    leader: FlightLeader,
+    service: S,
+    request: Request<R>,
+    asked: Option<Second>,
+) -> Answer<B, S::Error>
+where
+    S: Handler<R, B>,
+    R: Send + 'static,
+    B: Fillable,
+{
+    let mut run = launch(&fetch, leader, service, request, Purpose::Answer, asked);
     if let Some(limit) = soft_timeout(&fetch) {
         match timeout(limit, &mut run).await {
             Ok(Ok(ended)) => return finish(&mut fetch, ended),

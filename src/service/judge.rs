@@ -368,7 +368,7 @@ impl Judging<'_> {
                 .iter()
                 .map(|group| Target::group_tag(&kept.authority, group)),
         );
-        let mut ids = kept.targets();
+        let mut ids = kept.place().targets.to_vec();
         ids.extend(tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id()));
         let negotiated = self.is_negotiated(&response.headers);
         if negotiated {

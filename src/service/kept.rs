@@ -1,6 +1,6 @@
 //! What is kept of a request until the handler has answered it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri};
 
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::{Stopwatch, Timestamp},
-    entry::{Position, Seal},
+    entry::{Origin, Place, Position, Seal},
     handle::Answered,
     key::Key,
     observe::Outcome,
@@ -35,6 +35,8 @@ pub(crate) struct Kept {
     pub(crate) uri: Uri,
     pub(crate) authority: Box<str>,
     pub(crate) headers: HeaderMap,
+    /// The targets that the request itself tells, once somebody has asked for them.
+    pub(crate) place: OnceLock<Box<[TargetId]>>,
     /// Taken before the handler ran.
     pub(crate) position: Position,
     pub(crate) requested: Timestamp,
@@ -51,22 +53,23 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// Returns the targets that are known before the handler has answered.
-    pub(crate) fn targets(&self) -> Vec<TargetId> {
-        let mut ids = Vec::with_capacity(16);
-        let pattern = self.matched.pattern();
-        TargetId::of_request(
-            &self.authority,
-            self.uri.path(),
-            self.uri.query(),
-            pattern.map(|pattern| &**pattern.text()),
-            &mut ids,
-        );
-        ids
+    /// Returns where the request went, with the targets that this tells.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let origin = Origin {
+            authority: &self.authority,
+            path: self.uri.path(),
+            query: self.uri.query(),
+            route: self.matched.pattern().map(|pattern| &**pattern.text()),
+        };
+        let targets = self.place.get_or_init(|| origin.targets().into());
+        Place { origin, targets }
     }
 
     /// Returns the tags that the policy declares; none if they can not be told.
     pub(crate) fn declared_tags(&self) -> Vec<TargetId> {
+        if self.matched.policy.tags.is_empty() {
+            return Vec::new();
+        }
         let params = self
             .matched
             .pattern()
@@ -95,9 +98,9 @@ impl Kept {
 
     /// Returns the seal of a handler run that begins now.
     pub(crate) fn seal(&self) -> Seal {
-        let (mut ids, tags) = (self.targets(), self.declared_tags());
+        let (place, tags) = (self.place().targets, self.declared_tags());
         let is_untagged = tags.is_empty();
-        ids.extend(tags);
+        let ids = [place, tags.as_slice()].concat();
         Seal::new(self.position, ids)
             .begun(self.requested)
             .untagged(is_untagged)

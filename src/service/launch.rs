@@ -48,6 +48,21 @@ pub(crate) struct Ended<B, E> {
     pub(crate) stale: Option<(Arc<Entry>, Option<Timestamp>)>,
 }
 
+/// A service that may go on when who called it is gone.
+pub(crate) trait Handler<R, B>:
+    Service<Request<R>, Response = Response<B>, Future: Send + 'static, Error: Send + 'static>
+    + Send
+    + 'static
+{
+}
+
+impl<S, R, B> Handler<R, B> for S where
+    S: Service<Request<R>, Response = Response<B>, Future: Send + 'static, Error: Send + 'static>
+        + Send
+        + 'static
+{
+}
+
 /// What a run is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
@@ -57,18 +72,18 @@ pub(crate) enum Purpose {
     Refresh,
 }
 
-/// Runs the handler in a task of its own.
+/// Runs the handler in a task of its own. `asked` is what the second tier has said, if it was asked
+/// already; else it is asked there.
 pub(crate) fn launch<S, R, B>(
     fetch: &Fetch,
     leader: FlightLeader,
     mut service: S,
     mut request: Request<R>,
     purpose: Purpose,
+    asked: Option<Second>,
 ) -> oneshot::Receiver<Ended<B, S::Error>>
 where
-    S: Service<Request<R>, Response = Response<B>> + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
@@ -88,7 +103,7 @@ where
     core.spawn(span(fetch).around(async move {
         let mut flying = flying;
         if let Some((tier, fetch)) = second {
-            let Some(still) = flying.ask(&tier, fetch, purpose).await else {
+            let Some(still) = flying.ask(&tier, fetch, purpose, asked).await else {
                 return;
             };
             flying = still;
@@ -129,20 +144,25 @@ struct Flying<B, E> {
 }
 
 impl<B: Fillable, E> Flying<B, E> {
-    /// Asks the second tier, and where it has nothing, for the right to run. None if no handler has
-    /// to run here.
+    /// Asks the second tier, unless it was `asked`, and where it has nothing, for the right to run.
+    /// None if no handler has to run here.
     async fn ask(
         mut self,
         tier: &SecondTier,
         mut fetch: Box<Fetch>,
         mut purpose: Purpose,
+        mut asked: Option<Second>,
     ) -> Option<Self> {
         let core = Arc::clone(&fetch.kept.shared.core);
         let limit = fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
         let deadline = Instant::now() + limit;
         let mut has_waited = false;
         loop {
-            match second::ask(tier, &fetch).await {
+            let found = match asked.take() {
+                Some(found) => found,
+                None => second::ask(tier, &fetch).await,
+            };
+            match found {
                 Second::Nothing => {}
                 Second::Stale(entry, soft_at) => {
                     self.candidate(&entry);

@@ -1,6 +1,9 @@
 //! Looks a GET or HEAD request up, and says what is to be done with it.
 
-use std::{cell::Cell, sync::Arc};
+use std::{
+    cell::Cell,
+    sync::{Arc, OnceLock},
+};
 
 use http::{HeaderMap, HeaderName, Method, Uri};
 
@@ -437,6 +440,7 @@ impl Looking<'_> {
             uri: self.uri.clone(),
             authority: (*authority).into(),
             headers: self.headers.clone(),
+            place: OnceLock::new(),
             position: self.shared.core.position(),
             requested: self.now,
             arrived,

@@ -16,7 +16,7 @@
 //! | Who runs the handler, and who waits? | `fill`, `follow` |
 //! | What does a run bring? | `arrive`, `pump` |
 //! | What if it brings nothing? | `fallback` |
-//! | What does the second tier have? | `second` |
+//! | What does the second tier have? | `second`, `asking` |
 //! | Does the handler run on another node? | `turn` |
 //! | Which values did the handler read? | `gathered` |
 //! | Does a request come from the flight of an outer layer? | `nested` |
@@ -26,6 +26,7 @@ mod answer;
 #[cfg(feature = "axum")]
 mod around;
 mod arrive;
+mod asking;
 mod cache;
 #[cfg(feature = "admin")]
 mod explain;

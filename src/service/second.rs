@@ -64,6 +64,7 @@ pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
         primary: &kept.key,
         request: &kept.headers,
         names: known.as_deref(),
+        place: Some(kept.place()),
         // Taken when the flight began, which is before Redis is asked.
         local: kept.position.local,
         now: core.clock.now(),

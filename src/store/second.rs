@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderName, Uri};
 
 use super::redis::Lock;
-use crate::{clock::Timestamp, key::Key};
+use crate::{clock::Timestamp, entry::Place, key::Key};
 
 /// What is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,9 @@ pub(crate) struct Wanted<'a> {
     /// The fields that the responses of the URL vary on, if the first tier knows: that saves a
     /// round trip.
     pub(crate) names: Option<&'a [HeaderName]>,
+    /// Where the request went, if it is known: most responses of a URL went there, and their targets
+    /// need not be made again.
+    pub(crate) place: Option<Place<'a>>,
     /// The local position of the fence now, before anything is asked.
     pub(crate) local: u64,
     pub(crate) now: Timestamp,

@@ -10,7 +10,10 @@ use super::{MAGIC, NAMES_MAGIC, Names, PREAMBLE, VERSION, flag, section};
 use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
-    entry::{Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody, Variation, own},
+    entry::{
+        Coding, Entry, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody, Variation,
+        own,
+    },
     error::{Error, ErrorKind},
     key::Key,
     policy::{Target, TargetId},
@@ -31,13 +34,14 @@ pub(crate) enum Decoded {
     Newer,
 }
 
-/// Reads an entry whose body is a slice of `input`.
+/// Reads an entry whose body is a slice of `input`. One that went to `place` has the targets of that,
+/// which then are not made again.
 ///
 /// # Errors
 ///
 /// Fails if the input is not to the letter what [`encode`](super::encode) writes, in this version
 /// or an older one.
-pub(crate) fn decode(input: &Bytes) -> Result<Decoded, Error> {
+pub(crate) fn decode(input: &Bytes, place: Option<Place<'_>>) -> Result<Decoded, Error> {
     let mut reader = Reader { rest: input };
     let magic = reader.array()?;
     if magic != MAGIC && magic != NAMES_MAGIC {
@@ -65,7 +69,7 @@ pub(crate) fn decode(input: &Bytes) -> Result<Decoded, Error> {
     };
     let sections = Sections::read(reader)?;
     sections
-        .entry(&fixed, input)
+        .entry(&fixed, input, place)
         .map(Box::new)
         .map(Decoded::Entry)
 }
@@ -242,7 +246,12 @@ impl<'a> Sections<'a> {
         }
     }
 
-    fn entry(&self, fixed: &Fixed, input: &Bytes) -> Result<Entry, Error> {
+    fn entry(
+        &self,
+        fixed: &Fixed,
+        input: &Bytes,
+        place: Option<Place<'_>>,
+    ) -> Result<Entry, Error> {
         let body = present(self.body)?;
         if fixed.coding == Coding::Identity && u64::try_from(body.len()) != Ok(fixed.length) {
             return Err(broken("has a body that is not as long as it says"));
@@ -253,7 +262,7 @@ impl<'a> Sections<'a> {
             status: fixed.status,
             headers: fields(present(self.fields)?)?,
             life: fixed.life,
-            seal: Seal::new(fixed.position, self.targets(&tags)?).untagged(tags.is_empty()),
+            seal: Seal::new(fixed.position, self.targets(&tags, place)?).untagged(tags.is_empty()),
             tags: tags.into(),
             variation: self.variation.map(variation).transpose()?,
             reuse: ReuseFlags {
@@ -276,15 +285,17 @@ impl<'a> Sections<'a> {
     }
 
     /// Makes the targets from where the request went, and from the tags.
-    fn targets(&self, tags: &[Arc<str>]) -> Result<Vec<TargetId>, Error> {
-        let mut targets = Vec::new();
-        TargetId::of_request(
-            text(present(self.authority)?)?,
-            text(present(self.path)?)?,
-            self.query.map(text).transpose()?,
-            self.route.map(text).transpose()?,
-            &mut targets,
-        );
+    fn targets(&self, tags: &[Arc<str>], place: Option<Place<'_>>) -> Result<Vec<TargetId>, Error> {
+        let origin = Origin {
+            authority: text(present(self.authority)?)?,
+            path: text(present(self.path)?)?,
+            query: self.query.map(text).transpose()?,
+            route: self.route.map(text).transpose()?,
+        };
+        let mut targets = match place {
+            Some(place) if place.origin == origin => place.targets.to_vec(),
+            _ => origin.targets(),
+        };
         // As it is written: the tags of cache groups are none that a user could write.
         let tags = tags.iter().map(|tag| Target::Tag(Arc::clone(tag)).id());
         targets.extend(tags);

@@ -7,7 +7,7 @@ use super::*;
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody, Variation,
+        Coding, Entry, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody, Variation,
         samples::fields,
     },
     error::ErrorKind,
@@ -91,7 +91,7 @@ fn bytes(entry: &Entry) -> Bytes {
 }
 
 fn entry(bytes: &Bytes) -> Entry {
-    match decode(bytes).unwrap() {
+    match decode(bytes, None).unwrap() {
         Decoded::Entry(entry) => *entry,
         other => panic!("{other:?}"),
     }
@@ -104,6 +104,50 @@ fn changed(bytes: &Bytes, change: impl FnOnce(&mut Vec<u8>)) -> Bytes {
     let check = crc32fast::hash(&bytes[PREAMBLE..]);
     bytes[5..9].copy_from_slice(&check.to_le_bytes());
     bytes.into()
+}
+
+#[test]
+fn an_entry_of_the_place_that_is_asked_about_has_its_targets_and_another_has_its_own() {
+    let bytes = bytes(&full());
+    let read = |place| match decode(&bytes, place).unwrap() {
+        Decoded::Entry(entry) => entry.seal.targets.clone(),
+        other => panic!("{other:?}"),
+    };
+    let known = [TargetId(1), TargetId(2)];
+    let place = |origin| {
+        Some(Place {
+            origin,
+            targets: &known,
+        })
+    };
+    let own = read(None);
+    assert_eq!(own, full().seal.targets);
+    let tags = &own[own.len() - 2..];
+    assert_eq!(*read(place(ORIGIN)), *[&known, tags].concat());
+    for other in [
+        Origin {
+            authority: "shop.test:80",
+            ..ORIGIN
+        },
+        Origin {
+            path: "/items/1",
+            ..ORIGIN
+        },
+        Origin {
+            query: None,
+            ..ORIGIN
+        },
+        Origin {
+            query: Some(""),
+            ..ORIGIN
+        },
+        Origin {
+            route: None,
+            ..ORIGIN
+        },
+    ] {
+        assert_eq!(read(place(other)), own, "{other:?}");
+    }
 }
 
 /// The length of what comes before the sections.
@@ -175,7 +219,7 @@ fn the_names_of_format_1_are_read() {
         env!("CARGO_MANIFEST_DIR"),
         "/tests/fixtures/names-format-1.bin"
     ));
-    let Decoded::Names(read) = decode(&Bytes::from_static(FIXTURE)).unwrap() else {
+    let Decoded::Names(read) = decode(&Bytes::from_static(FIXTURE), None).unwrap() else {
         panic!("no names");
     };
     assert_eq!(*read.key, *b"key");
@@ -186,12 +230,12 @@ fn the_names_of_format_1_are_read() {
 fn every_cut_is_an_error() {
     let bytes = bytes(&full());
     for length in 0..bytes.len() {
-        let error = decode(&bytes.slice(..length)).unwrap_err();
+        let error = decode(&bytes.slice(..length), None).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Entry);
         if length > PREAMBLE {
             // The checksum would have seen it alone; the parser sees it too.
             let cut = changed(&bytes.slice(..length), |_| {});
-            assert!(decode(&cut).is_err(), "cut at {length}");
+            assert!(decode(&cut, None).is_err(), "cut at {length}");
         }
     }
 }
@@ -203,7 +247,7 @@ fn every_flipped_bit_is_an_error_or_a_newer_version() {
         for bit in 0..8 {
             let mut flipped = bytes.to_vec();
             flipped[at] ^= 1_u8 << bit;
-            match decode(&flipped.into()) {
+            match decode(&flipped.into(), None) {
                 Err(_) => {}
                 Ok(Decoded::Newer) => assert_eq!(at, 4),
                 Ok(Decoded::Entry(_) | Decoded::Names(_)) => panic!("bit {bit} of byte {at}"),
@@ -214,7 +258,7 @@ fn every_flipped_bit_is_an_error_or_a_newer_version() {
 
 #[test]
 fn something_after_the_body_is_an_error() {
-    assert!(decode(&changed(&bytes(&full()), |bytes| bytes.push(0))).is_err());
+    assert!(decode(&changed(&bytes(&full()), |bytes| bytes.push(0)), None).is_err());
 }
 
 #[test]
@@ -230,21 +274,21 @@ fn a_section_that_comes_twice_or_not_at_all_is_an_error() {
     let twice = changed(&bytes(&full()), |bytes| {
         bytes.splice(FIXED..FIXED, [section::KEY, 0, 0, 0, 0]);
     });
-    assert!(decode(&twice).is_err());
+    assert!(decode(&twice, None).is_err());
     let without_key = changed(&bytes(&full()), |bytes| bytes[FIXED] = 200);
-    assert!(decode(&without_key).is_err());
+    assert!(decode(&without_key, None).is_err());
 }
 
 #[test]
 fn newer_versions_flags_and_codings_are_no_errors() {
     for (at, value) in [(4, 2), (4, 255), (PREAMBLE, 3), (PREAMBLE + 1, 16)] {
         let newer = changed(&bytes(&full()), |bytes| bytes[at] = value);
-        match decode(&newer).unwrap() {
+        match decode(&newer, None).unwrap() {
             Decoded::Newer => {}
             Decoded::Entry(_) | Decoded::Names(_) => panic!("byte {at} is {value}"),
         }
     }
-    assert!(decode(&changed(&bytes(&full()), |bytes| bytes[4] = 0)).is_err());
+    assert!(decode(&changed(&bytes(&full()), |bytes| bytes[4] = 0), None).is_err());
 }
 
 #[test]
@@ -257,7 +301,7 @@ fn a_line_end_in_a_field_is_an_error() {
                 .unwrap();
             bytes[text + 4] = evil;
         });
-        assert!(decode(&split).is_err(), "{evil}");
+        assert!(decode(&split, None).is_err(), "{evil}");
     }
     let name = changed(&bytes(&full()), |bytes| {
         let name = bytes
@@ -266,7 +310,7 @@ fn a_line_end_in_a_field_is_an_error() {
             .unwrap();
         bytes[name] = b':';
     });
-    assert!(decode(&name).is_err());
+    assert!(decode(&name, None).is_err());
 }
 
 #[test]
@@ -274,7 +318,7 @@ fn lengths_that_lie_allocate_nothing() {
     let bytes = bytes(&full());
     for at in FIXED..bytes.len() - 4 {
         let lying = changed(&bytes, |bytes| bytes[at..at + 4].fill(0xff));
-        let heap = allocation_counter::measure(|| drop(decode(&lying)));
+        let heap = allocation_counter::measure(|| drop(decode(&lying, None)));
         assert!(heap.bytes_max < 20_000, "{heap:?} at {at}");
     }
 }
@@ -283,7 +327,7 @@ fn lengths_that_lie_allocate_nothing() {
 fn names_of_fields_are_read_as_they_were_written() {
     let names = ["x-a", "accept-language"].map(http::HeaderName::from_static);
     let bytes = Bytes::from(encode_names(b"key", &names));
-    let Decoded::Names(read) = decode(&bytes).unwrap() else {
+    let Decoded::Names(read) = decode(&bytes, None).unwrap() else {
         panic!("no names");
     };
     assert_eq!(*read.key, *b"key");
@@ -295,12 +339,12 @@ fn names_that_are_cut_off_or_damaged_are_an_error() {
     let names = ["x-a", "accept-language"].map(http::HeaderName::from_static);
     let bytes = encode_names(b"key", &names);
     for end in 0..bytes.len() {
-        assert!(decode(&Bytes::copy_from_slice(&bytes[..end])).is_err());
+        assert!(decode(&Bytes::copy_from_slice(&bytes[..end]), None).is_err());
     }
     for at in (0..bytes.len()).filter(|at| *at != 4) {
         let mut damaged = bytes.clone();
         damaged[at] ^= 1;
-        assert!(decode(&damaged.into()).is_err(), "{at}");
+        assert!(decode(&damaged.into(), None).is_err(), "{at}");
     }
 }
 
@@ -327,7 +371,7 @@ fn a_head_of_too_many_lines_is_an_error() {
         section.extend_from_slice(&lines);
         bytes.splice(FIXED..FIXED, section);
     });
-    assert!(decode(&many).is_err());
+    assert!(decode(&many, None).is_err());
 }
 
 proptest! {
@@ -390,6 +434,6 @@ proptest! {
         let bytes = bytes(&full());
         let _ = decode(&changed(&bytes, |bytes| {
             bytes.splice(at.clamp(PREAMBLE, bytes.len()).., noise);
-        }));
+        }), None);
     }
 }

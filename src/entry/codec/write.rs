@@ -3,8 +3,8 @@
 use crc32fast::Hasher;
 use http::{HeaderMap, HeaderName};
 
-use super::{Encoded, MAGIC, NAMES_MAGIC, Origin, PREAMBLE, VERSION, flag, section};
-use crate::entry::{Coding, Entry, Life, Variation};
+use super::{Encoded, MAGIC, NAMES_MAGIC, PREAMBLE, VERSION, flag, section};
+use crate::entry::{Coding, Entry, Life, Origin, Variation};
 
 /// Returns `entry`, the answer to a request to `origin`, in the newest format, with the moments of
 /// `life` in the place of its own.

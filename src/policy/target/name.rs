@@ -8,7 +8,6 @@
 //! the registry's keys.
 
 use std::{
-    fmt::Write,
     hash::{BuildHasher, RandomState},
     sync::OnceLock,
 };
@@ -24,6 +23,8 @@ const LONGEST: usize = 200;
 /// Returns what stands for a long name: its kind, and 160 bits of its SHA-256.
 #[cfg(feature = "redis")]
 fn digest(name: &str) -> String {
+    use std::fmt::Write;
+
     use sha2::{Digest, Sha256};
 
     let mut short: String = name.chars().take(1).collect();
@@ -40,6 +41,13 @@ fn digest(name: &str) -> String {
 pub(super) struct Namer(String);
 
 impl Namer {
+    /// Returns one with room for names of about so many bytes.
+    pub(super) fn with_room(bytes: usize) -> Self {
+        /// What a name has besides the texts in it: its kind, and how long a path is.
+        const AROUND: usize = 16;
+        Self(String::with_capacity(bytes + AROUND))
+    }
+
     pub(super) fn everything(&mut self) -> TargetId {
         self.plain('*', "")
     }
@@ -70,8 +78,9 @@ impl Namer {
 
     pub(super) fn exact(&mut self, authority: Option<&str>, path: &str, query: &str) -> TargetId {
         self.0.clear();
-        // Writing to a `String` can not fail.
-        let _ = write!(self.0, "x{}:", path.len());
+        self.0.push('x');
+        self.push_number(path.len());
+        self.0.push(':');
         self.push_location(authority, path);
         self.0.push_str(query);
         self.id()
@@ -119,6 +128,15 @@ impl Namer {
         self.0.push(kind);
         self.push_location(authority, path);
         self.id()
+    }
+
+    fn push_number(&mut self, number: usize) {
+        if number >= 10 {
+            self.push_number(number / 10);
+        }
+        let digit = u32::try_from(number % 10).ok();
+        self.0
+            .extend(digit.and_then(|digit| char::from_digit(digit, 10)));
     }
 
     fn push_location(&mut self, authority: Option<&str>, path: &str) {

@@ -1,5 +1,6 @@
 //! Two nodes over one real server.
 
+mod leaving;
 mod locked;
 mod without;
 

@@ -2,13 +2,13 @@
 
 use std::{
     fmt,
+    future::Future,
     hash::{BuildHasher, RandomState},
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use bb8::{Pool, QueueStrategy};
-use redis::{Cmd, Pipeline, Value, aio::ConnectionLike};
+use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionLike};
 use tokio::{
     runtime::Handle,
     time::{Instant, sleep, timeout, timeout_at},
@@ -18,7 +18,7 @@ use super::{
     breaker::{Breaker, State},
     dedicated::Dedicated,
     fault::{LastFault, demotion, refusal},
-    lane::{Lane, LaneManager},
+    lane::{Lane, LaneManager, LaneState, Lanes},
     layout::Layout,
     release::Waiters,
     script::Script,
@@ -61,9 +61,9 @@ pub(crate) struct Connections {
 
 struct Inner {
     /// For what requests wait for.
-    pool: Pool<LaneManager>,
+    front: Lanes,
     /// For what nobody waits for, so that no small answer stands behind a large write.
-    behind: Pool<LaneManager>,
+    behind: Lanes,
     lanes: LaneManager,
     layout: Layout,
     settings: Settings,
@@ -99,8 +99,8 @@ impl Connections {
             return Err(Error::new(ErrorKind::Configuration, message));
         }
         let inner = Arc::new(Inner {
-            pool: pool(&lanes, settings.lanes),
-            behind: pool(&lanes, 1),
+            front: Lanes::new(&lanes, settings.lanes),
+            behind: Lanes::new(&lanes, 1),
             lanes,
             layout,
             settings,
@@ -142,7 +142,22 @@ impl Connections {
         if self.inner.breaker.state() == State::Open {
             return Err(Unavailable::Open);
         }
-        self.inner.run(&self.inner.pool, pipeline, deadline).await
+        self.inner.run(&self.inner.front, pipeline, deadline).await
+    }
+
+    /// Sends one command and returns the answer, which has to be there at `deadline`. What the server
+    /// refuses is a [`Value::ServerError`].
+    pub(crate) async fn ask(&self, command: &Cmd, deadline: Instant) -> Result<Value, Unavailable> {
+        let inner = &self.inner;
+        if inner.breaker.state() == State::Open {
+            return Err(Unavailable::Open);
+        }
+        let Some(Lane { mut link, state }) = inner.front.lane(deadline).await else {
+            return Err(inner.failed(Unavailable::TimedOut));
+        };
+        let answer = inner.in_time(&state, link.ask(command), deadline).await?;
+        inner.answered(&state, std::slice::from_ref(&answer))?;
+        Ok(answer)
     }
 
     /// As [`run`](Self::run), for what nobody waits for: on a connection of its own, within the
@@ -229,11 +244,11 @@ impl Inner {
     /// Sends `pipeline` and returns the answers, which have to be there at `deadline`.
     async fn run(
         self: &Arc<Self>,
-        pool: &Pool<LaneManager>,
+        lanes: &Lanes,
         pipeline: &Pipeline,
         deadline: Instant,
     ) -> Result<Vec<Value>, Unavailable> {
-        let Some(lane) = lane(pool, deadline).await else {
+        let Some(lane) = lanes.lane(deadline).await else {
             return Err(self.failed(Unavailable::TimedOut));
         };
         self.run_on(lane, pipeline, deadline).await
@@ -241,7 +256,7 @@ impl Inner {
 
     async fn run_on(
         self: &Arc<Self>,
-        mut lane: Lane,
+        lane: Lane,
         pipeline: &Pipeline,
         deadline: Instant,
     ) -> Result<Vec<Value>, Unavailable> {
@@ -250,9 +265,26 @@ impl Inner {
         } else {
             (0, pipeline.len())
         };
-        let sent = lane.link.req_packed_commands(pipeline, offset, count);
+        let Lane { mut link, state } = lane;
+        let sent = link.req_packed_commands(pipeline, offset, count);
+        let answers = self.in_time(&state, sent, deadline).await?;
+        self.answered(&state, &answers)?;
+        Ok(answers)
+    }
+
+    /// Waits for what was sent on a lane.
+    async fn in_time<T>(
+        self: &Arc<Self>,
+        lane: &LaneState,
+        sent: impl Future<Output = RedisResult<T>>,
+        deadline: Instant,
+    ) -> Result<T, Unavailable> {
+        let _waits = lane.waits();
         match timeout_at(deadline, sent).await {
-            Ok(Ok(answers)) => self.answered(&lane, answers),
+            Ok(Ok(answer)) => {
+                lane.answered();
+                Ok(answer)
+            }
             Ok(Err(error)) => {
                 lane.give_up();
                 self.last_fault.note(&error);
@@ -266,12 +298,8 @@ impl Inner {
         }
     }
 
-    fn answered(
-        self: &Arc<Self>,
-        lane: &Lane,
-        answers: Vec<Value>,
-    ) -> Result<Vec<Value>, Unavailable> {
-        lane.answered();
+    /// Notes that there are answers, and what they say of the server.
+    fn answered(self: &Arc<Self>, lane: &LaneState, answers: &[Value]) -> Result<(), Unavailable> {
         if let Some(refusal) = answers.iter().find_map(refusal) {
             self.last_fault.set(&refusal);
             return Err(self.failed(Unavailable::Failed));
@@ -281,7 +309,7 @@ impl Inner {
             lane.look_for_another();
         }
         self.breaker.succeeded();
-        Ok(answers)
+        Ok(())
     }
 
     fn failed(self: &Arc<Self>, why: Unavailable) -> Unavailable {
@@ -311,31 +339,13 @@ impl Inner {
             request_budget,
             ..
         } = self.settings;
-        let Some(lane) = lane(&self.pool, Instant::now() + connect_limit).await else {
+        let Some(lane) = self.front.lane(Instant::now() + connect_limit).await else {
             return false;
         };
         // Nobody waits for the connection itself; what requests will wait for has to be fast.
         let deadline = Instant::now() + request_budget;
         self.run_on(lane, &question, deadline).await.is_ok()
     }
-}
-
-/// Returns a pool of as many lanes, none of which has been made yet.
-fn pool(lanes: &LaneManager, number: u32) -> Pool<LaneManager> {
-    Pool::builder()
-        .max_size(number)
-        .min_idle(number)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .retry_connection(false)
-        .queue_strategy(QueueStrategy::Fifo)
-        .build_unchecked(lanes.clone())
-}
-
-/// Returns a copy of a lane; the lane itself is back in the pool by then.
-async fn lane(pool: &Pool<LaneManager>, deadline: Instant) -> Option<Lane> {
-    let got = timeout_at(deadline, pool.get()).await.ok()?;
-    got.ok().map(|lane| Lane::clone(&lane))
 }
 
 /// Finds out at the start whether there is a server, before a request has to.

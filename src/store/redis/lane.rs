@@ -1,24 +1,27 @@
 //! The connections that requests share.
 //!
-//! A lane carries the commands of many requests at a time and answers them in order, so it is taken
-//! out of the pool only to be copied. What bb8-redis offers instead asks the server before each
-//! command whether it is there, or never notices that it was gone. A lane knows by a flag that all
-//! its copies share.
+//! A lane carries the commands of many requests at a time and answers them in order, so nobody has it
+//! to himself: who asks gets a copy of the one on which the fewest answers are waited for. That one
+//! is not behind a large answer if another is free of it. The pool makes lanes and replaces those that
+//! broke; as long as all of them are well, it is not asked. What bb8-redis offers instead asks the
+//! server before each command whether it is there, or never notices that it was gone. A lane knows by
+//! a flag that all its copies share.
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
-use bb8::ManageConnection;
+use arc_swap::ArcSwap;
+use bb8::{ManageConnection, Pool, QueueStrategy};
 use redis::{
     ErrorKind, RedisError, RedisResult,
     aio::{AsyncPushSender, ConnectionLike},
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     dedicated::{Dedicated, mailbox},
@@ -44,41 +47,110 @@ const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub(super) struct Lane {
     pub(super) link: Link,
-    state: Arc<LaneState>,
+    pub(super) state: Arc<LaneState>,
 }
 
+/// What all copies of a lane know of it.
 #[derive(Debug)]
-struct LaneState {
+pub(super) struct LaneState {
     is_broken: AtomicBool,
+    /// How many wait for answers.
+    waiting: AtomicUsize,
     /// How many answers in a row did not come in time.
     silences: AtomicU32,
     made: Instant,
     generation: u64,
 }
 
-impl Lane {
+impl LaneState {
+    /// Counts one who waits for an answer, until what is returned is dropped.
+    pub(super) fn waits(&self) -> Waits<'_> {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        Waits(self)
+    }
+
     pub(super) fn answered(&self) {
-        if self.state.silences.load(Ordering::Relaxed) != 0 {
-            self.state.silences.store(0, Ordering::Relaxed);
+        if self.silences.load(Ordering::Relaxed) != 0 {
+            self.silences.store(0, Ordering::Relaxed);
         }
     }
 
     pub(super) fn was_silent(&self) {
-        if self.state.silences.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_SILENCES {
+        if self.silences.fetch_add(1, Ordering::Relaxed) + 1 >= MOST_SILENCES {
             self.give_up();
         }
     }
 
-    /// Has the pool replace it.
+    /// Has the pool replace the lane.
     pub(super) fn give_up(&self) {
-        self.state.is_broken.store(true, Ordering::Relaxed);
+        self.is_broken.store(true, Ordering::Relaxed);
     }
 
-    /// Has the pool replace it by one that may lead to another server, but not over and over.
+    /// Has the pool replace the lane by one that may lead to another server, but not over and over.
     pub(super) fn look_for_another(&self) {
-        if self.state.made.elapsed() >= SHORTEST_LIFE {
+        if self.made.elapsed() >= SHORTEST_LIFE {
             self.give_up();
         }
+    }
+}
+
+/// One who waits for an answer on a lane.
+#[derive(Debug)]
+pub(super) struct Waits<'a>(&'a LaneState);
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The lanes for one kind of work.
+pub(super) struct Lanes {
+    manager: LaneManager,
+    pool: Pool<LaneManager>,
+    number: usize,
+}
+
+impl Lanes {
+    /// Returns as many lanes, none of which has been made yet.
+    pub(super) fn new(manager: &LaneManager, number: u32) -> Self {
+        let manager = LaneManager {
+            made: Arc::default(),
+            ..manager.clone()
+        };
+        let pool = Pool::builder()
+            .max_size(number)
+            .min_idle(number)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .retry_connection(false)
+            .queue_strategy(QueueStrategy::Fifo)
+            .build_unchecked(manager.clone());
+        Self {
+            manager,
+            pool,
+            number: usize::try_from(number).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Returns a copy of a lane. None if there is none until then.
+    pub(super) async fn lane(&self, deadline: Instant) -> Option<Lane> {
+        if let Some(lane) = self.least_busy() {
+            return Some(lane);
+        }
+        let got = timeout_at(deadline, self.pool.get()).await.ok()?;
+        got.ok().map(|lane| Lane::clone(&lane))
+    }
+
+    /// Returns the lane on which the fewest wait. None if not all of them are there and well: the pool
+    /// has to see to them then.
+    fn least_busy(&self) -> Option<Lane> {
+        let made = self.manager.made.load();
+        let all_are_well =
+            made.len() >= self.number && !made.iter().any(|lane| self.manager.is_broken(lane));
+        let waiting = |lane: &&Lane| lane.state.waiting.load(Ordering::Relaxed);
+        let least = made.iter().filter(|_| all_are_well).min_by_key(waiting);
+        least.cloned()
     }
 }
 
@@ -92,6 +164,8 @@ pub(super) struct LaneManager {
     limit: Duration,
     /// Lanes of an earlier generation were given up.
     generation: Arc<AtomicU64>,
+    /// The lanes that were made and have not been found broken.
+    made: Arc<ArcSwap<Vec<Lane>>>,
     last_fault: LastFault,
     time: ServerTime,
     waiters: Waiters,
@@ -112,6 +186,7 @@ impl LaneManager {
             layout,
             limit: settings.connect_limit,
             generation: Arc::default(),
+            made: Arc::default(),
             last_fault,
             time,
         })
@@ -169,15 +244,21 @@ impl ManageConnection for LaneManager {
         let source = self.pool.as_ref().unwrap_or(&self.source);
         let linked = self.link(source, None).await;
         let link = linked.inspect_err(|error| self.last_fault.note(error))?;
-        Ok(Lane {
+        let lane = Lane {
             link,
             state: Arc::new(LaneState {
                 is_broken: AtomicBool::new(false),
+                waiting: AtomicUsize::new(0),
                 silences: AtomicU32::new(0),
                 made: Instant::now(),
                 generation,
             }),
-        })
+        };
+        self.made.rcu(|made| {
+            let well = made.iter().filter(|made| !self.is_broken(made));
+            well.chain([&lane]).cloned().collect::<Vec<_>>()
+        });
+        Ok(lane)
     }
 
     async fn is_valid(&self, lane: &mut Lane) -> RedisResult<()> {

@@ -64,6 +64,7 @@ impl Layout {
     /// registry, since one script looks at both.
     pub(crate) fn row(&self, key: &[u8]) -> String {
         let mut name = self.shared("row:");
+        name.reserve(2 * DIGEST);
         push_digits(&mut name, key);
         name
     }
@@ -89,11 +90,9 @@ fn push_digits(name: &mut String, key: &[u8]) {
         .finalize();
     for byte in digest.iter().take(DIGEST) {
         for half in [byte >> 4, byte & 15] {
-            name.extend(
-                DIGITS
-                    .get(usize::from(half))
-                    .map(|digit| char::from(*digit)),
-            );
+            // Sixteen digits, and a half byte is one of sixteen.
+            let digit = DIGITS.get(usize::from(half)).copied().unwrap_or_default();
+            name.push(char::from(digit));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A connection, whatever kind of Redis is behind it.
 
 use redis::{
-    Cmd, Pipeline, RedisFuture, Value,
+    Cmd, Pipeline, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, MultiplexedConnection},
 };
 
@@ -14,6 +14,16 @@ pub(crate) enum Link {
 }
 
 impl Link {
+    /// Sends one command, as [`req_packed_command`](ConnectionLike::req_packed_command) does, without
+    /// a box for the way to a single server.
+    pub(super) async fn ask(&mut self, command: &Cmd) -> RedisResult<Value> {
+        match self {
+            Self::Single(connection) => connection.send_packed_command(command).await,
+            #[cfg(feature = "redis-cluster")]
+            Self::Cluster(_) => self.req_packed_command(command).await,
+        }
+    }
+
     /// Returns whether another server may answer than the one that was greeted: a connection to a
     /// cluster finds the next one by itself when the slots have another owner.
     pub(super) fn may_change_servers(&self) -> bool {

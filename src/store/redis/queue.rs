@@ -22,11 +22,11 @@ use super::{
 };
 use crate::{
     entry::{
-        Entry, Variation,
-        codec::{Encoded, Origin, encode, encode_names},
+        Entry, Origin, Variation,
+        codec::{Encoded, encode, encode_names},
     },
     key::Key,
-    policy::{Target, TargetId},
+    policy::Target,
     store::{second::Whence, variants::variant_key},
 };
 
@@ -58,14 +58,7 @@ impl Whence {
     /// Returns whether a reader would make the same targets of what is written as the entry has.
     /// One that lacked a target would outlive the invalidation of it.
     fn tells_all_targets_of(&self, entry: &Entry) -> bool {
-        let mut told = Vec::with_capacity(entry.seal.targets.len());
-        let Origin {
-            authority,
-            path,
-            query,
-            route,
-        } = self.origin();
-        TargetId::of_request(authority, path, query, route, &mut told);
+        let mut told = self.origin().targets();
         told.extend(
             entry
                 .tags

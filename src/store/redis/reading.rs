@@ -9,7 +9,7 @@ use redis::Value;
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding, Entry,
+        Coding, Entry, Place,
         codec::{Decoded, decode},
     },
 };
@@ -42,14 +42,14 @@ pub(super) struct Reader {
 
 impl Reader {
     /// Reads what was answered to a GET of the name of `key`.
-    pub(super) fn read(&self, answer: Value, key: &[u8]) -> Read {
+    pub(super) fn read(&self, answer: Value, key: &[u8], place: Option<Place<'_>>) -> Read {
         let bytes = match answer {
             Value::BulkString(bytes) => Bytes::from(bytes),
             Value::Nil => return Read::Nothing,
             // Another kind of value in the place of a response, most likely.
             _ => return Read::Corrupt,
         };
-        match decode(&bytes) {
+        match decode(&bytes, place) {
             Err(_) => Read::Corrupt,
             Ok(Decoded::Newer) => Read::Nothing,
             // Another key of the same digest, or a value that was moved: not ours to remove.
@@ -92,10 +92,7 @@ fn slim(entry: &mut Entry, whole: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::entry::{
-        codec::{Origin, encode},
-        samples::Sample,
-    };
+    use crate::entry::{Origin, codec::encode, samples::Sample};
 
     const READER: Reader = Reader {
         ahead: 0,
@@ -119,7 +116,7 @@ mod tests {
     /// Returns the entry, and how many bytes were allocated for it.
     fn read(answer: Value) -> (Entry, u64) {
         let mut read = Read::Nothing;
-        let heap = allocation_counter::measure(|| read = READER.read(answer, b"key"));
+        let heap = allocation_counter::measure(|| read = READER.read(answer, b"key", None));
         match read {
             Read::Entry(entry) => (*entry, heap.bytes_total),
             other => panic!("{other:?}"),
@@ -146,6 +143,9 @@ mod tests {
             max_body: 99,
             ..READER
         };
-        assert!(matches!(reader.read(answer(100), b"key"), Read::Nothing));
+        assert!(matches!(
+            reader.read(answer(100), b"key", None),
+            Read::Nothing
+        ));
     }
 }

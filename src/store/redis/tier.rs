@@ -6,7 +6,9 @@ use std::{
 };
 
 use http::{HeaderMap, HeaderName};
-use redis::{Pipeline, Value};
+#[cfg(feature = "data")]
+use redis::Pipeline;
+use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout};
 
 use super::{
@@ -121,13 +123,14 @@ impl SecondTier {
         for name in &names {
             pipeline.cmd("GET").arg(name);
         }
-        let answers = inner.answers(&pipeline, deadline).await;
+        let answers = inner.said(inner.connections.run_until(&pipeline, deadline).await);
         let mut answers = answers.unwrap_or_default().into_iter();
         let found = keys.iter().zip(names).map(|(primary, name)| {
             let wanted = Wanted {
                 primary,
                 request: &request,
                 names: None,
+                place: None,
                 local,
                 now,
             };
@@ -226,28 +229,23 @@ impl Inner {
         variation: Option<&Variation>,
         deadline: Instant,
     ) -> Read {
-        let mut pipeline = Pipeline::with_capacity(1);
-        pipeline.cmd("GET").arg(&name);
-        match self.answers(&pipeline, deadline).await {
-            Some(mut answers) => {
-                let answer = answers.pop().unwrap_or(Value::Nil);
-                self.understood(answer, name, wanted, variation)
-            }
+        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+        get.arg("GET").arg(&name);
+        match self.said(self.connections.ask(&get, deadline).await) {
+            Some(answer) => self.understood(answer, name, wanted, variation),
             None => Read::Unanswered,
         }
     }
 
-    /// Sends `pipeline` and returns the answers; none if Redis has not said anything in time.
-    async fn answers(&self, pipeline: &Pipeline, deadline: Instant) -> Option<Vec<Value>> {
-        match self.connections.run_until(pipeline, deadline).await {
-            Ok(answers) => Some(answers),
-            Err(unavailable) => {
-                if unavailable != Unavailable::Open {
+    /// Returns what Redis has said; none, which is counted, if it has not said anything in time.
+    fn said<T>(&self, answered: Result<T, Unavailable>) -> Option<T> {
+        answered
+            .inspect_err(|unavailable| {
+                if *unavailable != Unavailable::Open {
                     self.tally.errors.add(1);
                 }
-                None
-            }
-        }
+            })
+            .ok()
     }
 
     /// Reads what was answered to a GET of `name`.
@@ -264,7 +262,7 @@ impl Inner {
             max_body: self.max_body,
             local: wanted.local,
         };
-        match reader.read(answer, wanted.primary) {
+        match reader.read(answer, wanted.primary, wanted.place) {
             Read::Entry(entry) if *entry.key != **wanted.primary => Read::Nothing,
             Read::Entry(entry) if entry.variation.as_ref() != variation => Read::Nothing,
             Read::Corrupt => {

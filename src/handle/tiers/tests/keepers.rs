@@ -233,6 +233,7 @@ impl Keeper for Redis {
             primary: &key(text),
             request,
             names: None,
+            place: None,
             local: self.position().local,
             now: self.now(),
         };
@@ -288,6 +289,7 @@ impl Tiered {
             primary: &key,
             request,
             names: None,
+            place: None,
             local,
             now: core.clock.now(),
         };

@@ -85,6 +85,7 @@ impl Node {
             primary: &Key::from(key.as_bytes()),
             request,
             names,
+            place: None,
             local: 5,
             now: self.clock.now(),
         };
