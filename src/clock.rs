@@ -15,6 +15,9 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
+
 /// A moment in milliseconds since the Unix epoch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(u64);
@@ -117,6 +120,10 @@ impl Clock for SystemClock {
         reason = "this is the clock that others take the time from"
     )]
     fn now(&self) -> Timestamp {
+        #[cfg(larder_sabotage)]
+        if is_planted(Fault::WallClock) {
+            return self.wall();
+        }
         // Every hit reads it: no division of 128 bits by way of `Duration::as_millis`.
         let passed = Instant::now().saturating_duration_since(self.started);
         let millis = passed.as_secs() * 1000 + u64::from(passed.subsec_millis());

@@ -35,13 +35,21 @@ pub(crate) enum Fault {
     OpenDoors,
     /// Entries from the second tier are not compared with their checksum.
     NoChecksum,
+    /// Another process of Redis counts as the one before, whatever it has lost.
+    AnyRun,
+    /// Time is told by the wall clock, which may jump.
+    WallClock,
+    /// What a newer release has written is taken for damaged.
+    NewerRemoved,
+    /// What a newer release has written is read as if it were of this one.
+    NewerRead,
     /// The lock of handler runs is granted to whoever asks. Not to be found: nothing but the number
     /// of runs may depend on it.
     LockForAll,
 }
 
 /// Every fault, by the name that the environment uses.
-const FAULTS: [(&str, Fault); 14] = [
+const FAULTS: [(&str, Fault); 18] = [
     ("no-fence", Fault::NoFence),
     ("late-seal", Fault::LateSeal),
     ("any-flight", Fault::AnyFlight),
@@ -55,6 +63,10 @@ const FAULTS: [(&str, Fault); 14] = [
     ("late-promotion", Fault::LatePromotion),
     ("open-doors", Fault::OpenDoors),
     ("no-checksum", Fault::NoChecksum),
+    ("any-run", Fault::AnyRun),
+    ("wall-clock", Fault::WallClock),
+    ("newer-removed", Fault::NewerRemoved),
+    ("newer-read", Fault::NewerRead),
     ("lock-for-all", Fault::LockForAll),
 ];
 

@@ -179,7 +179,7 @@ impl Client {
         );
         let shared = Arc::clone(&self.shared);
         let published = tokio::task::spawn_blocking(move || {
-            let address = shared.cluster.redis_address.unwrap();
+            let address = shared.cluster.redis_address();
             let channel = format!("larder:{{{NAMESPACE}}}:invalidate");
             let mut client = crate::support::resp::Client::open(address)?;
             client.ask(&["PUBLISH", &channel, &message])

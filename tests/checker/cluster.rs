@@ -12,9 +12,11 @@ use std::{
 };
 
 use crate::{
+    failover::{SETTINGS, Standby},
     journal::Journal,
     plan::Plan,
     support::{
+        clock::shifter,
         message::Request,
         process::Ground,
         proxy::Proxy,
@@ -37,7 +39,7 @@ pub(crate) struct Cluster {
     plan: Plan,
     directory: PathBuf,
     redis: Option<Mutex<Redis>>,
-    pub(crate) redis_address: Option<SocketAddr>,
+    redis_address: Mutex<Option<SocketAddr>>,
     pub(crate) nodes: Vec<Node>,
 }
 
@@ -53,9 +55,7 @@ pub(crate) struct Node {
 
 impl Cluster {
     pub(crate) fn start(plan: &Plan) -> Self {
-        let redis = plan
-            .redis
-            .then(|| Redis::with(&[("enable-debug-command", "yes")]));
+        let redis = plan.redis.then(|| Redis::with(&SETTINGS));
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
         let directory = directory.join(format!("checker-{}-{}", process::id(), free_port()));
         fs::create_dir_all(&directory).unwrap();
@@ -67,12 +67,15 @@ impl Cluster {
         };
         let cluster = Self {
             nodes: (0..plan.nodes).map(node).collect(),
-            redis_address: redis.as_ref().map(Redis::address),
+            redis_address: Mutex::new(redis.as_ref().map(Redis::address)),
             redis: redis.map(Mutex::new),
             plan: plan.clone(),
             directory,
         };
-        (0..plan.nodes).for_each(|node| cluster.begin(node));
+        for node in 0..plan.nodes {
+            cluster.set_clock(node, "+0");
+            cluster.begin(node);
+        }
         cluster
     }
 
@@ -81,9 +84,45 @@ impl Cluster {
         redis.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns where Redis is at present.
+    pub(crate) fn redis_address(&self) -> SocketAddr {
+        let address = self.redis_address.lock();
+        address.unwrap_or_else(PoisonError::into_inner).unwrap()
+    }
+
+    /// Lets a replica take the place of Redis, for all nodes at once: what its primary has taken and
+    /// it has not is lost.
+    pub(crate) fn fail_over(&self, standby: Standby) {
+        let mut redis = self.redis();
+        let proxies = || self.nodes.iter().filter_map(|node| node.proxy.as_ref());
+        proxies().for_each(Proxy::cut);
+        redis.kill();
+        *redis = standby.promoted();
+        let address = redis.address();
+        let known = self.redis_address.lock();
+        *known.unwrap_or_else(PoisonError::into_inner) = Some(address);
+        for proxy in proxies() {
+            proxy.point_at(address);
+            proxy.mend();
+        }
+    }
+
+    /// Lets the wall clock of a node be ahead of the machine's by so many seconds, with the sign.
+    pub(crate) fn set_clock(&self, node: usize, ahead: &str) {
+        let (file, new) = (self.clock(node), self.directory.join("clock"));
+        fs::write(&new, format!("{ahead}\n")).unwrap();
+        // At once: half of a file says another time.
+        fs::rename(new, file).unwrap();
+    }
+
+    fn clock(&self, node: usize) -> PathBuf {
+        self.directory.join(format!("clock-{node}"))
+    }
+
     /// Starts a node that is down.
     pub(crate) fn begin(&self, node: usize) {
         let plan = &self.plan;
+        let clock = self.clock(node).display().to_string();
         let node = &self.nodes[node];
         let lifetimes = plan.lifetimes();
         let mut variables = vec![
@@ -97,6 +136,11 @@ impl Cluster {
             ("SWR", lifetimes.stale_while_revalidate.to_string()),
             ("SIE", lifetimes.stale_if_error.to_string()),
             ("WORKERS", "2".to_owned()),
+            ("LD_PRELOAD", shifter()),
+            ("FAKETIME_TIMESTAMP_FILE", clock),
+            ("FAKETIME_NO_CACHE", "1".to_owned()),
+            // A clock that nobody can set stays as it is.
+            ("DONT_FAKE_MONOTONIC", "1".to_owned()),
         ];
         if let Some(proxy) = &node.proxy {
             let consistency = if plan.strict { "strict" } else { "bounded" };

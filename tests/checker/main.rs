@@ -22,10 +22,12 @@ mod chance;
 mod check;
 mod client;
 mod cluster;
+mod failover;
 mod figures;
 mod journal;
 mod nemesis;
 mod plan;
+mod release;
 mod rising;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]

@@ -10,7 +10,9 @@ use crate::{
     chance::Chance,
     client::Shared,
     cluster::{NAMESPACE, Node, disturbing},
-    journal::Quiet,
+    failover::Standby,
+    journal::{Failure, Quiet},
+    release::Newer,
     support::{
         proxy::{Lane, Proxy},
         redis::Snapshot,
@@ -50,9 +52,12 @@ enum Fault {
     ForgetScripts,
     KillClients,
     LoseRegistry,
+    FailOver,
+    NewerRelease,
     FreezeNode,
     KillNode,
     EndNode,
+    JumpClock,
 }
 
 const OF_THE_NETWORK: [Fault; 9] = [
@@ -67,7 +72,7 @@ const OF_THE_NETWORK: [Fault; 9] = [
     Fault::FlipBits,
 ];
 
-const OF_REDIS: [Fault; 11] = [
+const OF_REDIS: [Fault; 13] = [
     Fault::FreezeRedis,
     Fault::RestartRedis,
     Fault::EmptyRedis,
@@ -79,9 +84,26 @@ const OF_REDIS: [Fault; 11] = [
     Fault::ForgetScripts,
     Fault::KillClients,
     Fault::LoseRegistry,
+    Fault::FailOver,
+    Fault::NewerRelease,
 ];
 
-const OF_NODES: [Fault; 3] = [Fault::FreezeNode, Fault::KillNode, Fault::EndNode];
+const OF_NODES: [Fault; 4] = [
+    Fault::FreezeNode,
+    Fault::KillNode,
+    Fault::EndNode,
+    Fault::JumpClock,
+];
+
+/// What is brought about alone: a failover sets the ways of all nodes right, and what a newer release
+/// has written may be deleted for what another fault made of it.
+const ALONE: [Fault; 2] = [Fault::FailOver, Fault::NewerRelease];
+
+/// How long what was asked for before may still be on its way.
+const ON_THE_WAY: Duration = Duration::from_millis(500);
+
+/// How far wall clocks jump, in seconds: as when they are set by hand, or by a server of time.
+const JUMPS: [&str; 6] = ["-172800", "-3600", "-5", "+5", "+3600", "+172800"];
 
 /// Keys of the registry; any of them may be lost alone.
 const REGISTRY: [&str; 5] = ["seq", "tags", "buckets", "soft", "log"];
@@ -92,6 +114,8 @@ struct Nemesis {
     /// The page of the journal.
     page: usize,
     old: Option<Snapshot>,
+    standby: Option<Standby>,
+    newer: Option<Newer>,
 }
 
 /// Breaks and mends until the run stops; ends with everything mended and a quiet time.
@@ -100,6 +124,8 @@ pub(crate) fn run(shared: Arc<Shared>) {
         chance: Chance::new(shared.plan.seed, 0),
         page: shared.plan.clients,
         old: None,
+        standby: None,
+        newer: None,
         shared,
     };
     let calm = |nemesis: &Nemesis| nemesis.shared.calm.load(Ordering::Relaxed);
@@ -122,7 +148,13 @@ impl Nemesis {
         // Two of a kind would undo each other.
         let kind = |fault: Fault| (OF_THE_NETWORK.contains(&fault), OF_NODES.contains(&fault));
         let second = second.filter(|second| kind(*second) != kind(first));
-        let duration = self.chance.pick(&[200, 600, 1_200, 2_000, 3_000]);
+        let is_alone = [Some(first), second]
+            .iter()
+            .flatten()
+            .any(|own| ALONE.contains(own));
+        let second = second.filter(|_| !is_alone);
+        let share = self.chance.pick(&[7, 20, 40, 67, 100]);
+        let duration = self.shared.plan.hold * share / 100;
         let duration = self.chance.milliseconds(duration / 2, duration);
         for fault in [Some(first), second].into_iter().flatten() {
             self.note(&format!("{fault:?} of node {node} for {duration:?}"));
@@ -176,6 +208,16 @@ impl Nemesis {
                 journal.disturb(node);
                 assert!(node_of.terminate(), "node {node} did not end well");
             }
+            Fault::JumpClock => {
+                let jump = self.chance.pick(&JUMPS);
+                self.note(&format!("by {jump} s"));
+                shared.cluster.set_clock(node, jump);
+            }
+            Fault::FailOver => self.standby = Some(Standby::of(&shared.cluster.redis())),
+            Fault::NewerRelease => {
+                self.pause(ON_THE_WAY);
+                self.newer = Newer::among(&shared.cluster.redis()).ok();
+            }
             _ => self.spoil_redis(fault),
         }
     }
@@ -222,6 +264,12 @@ impl Nemesis {
                 cluster.begin(node);
                 journal.settle(node);
             }
+            Fault::FailOver => {
+                if let Some(standby) = self.standby.take() {
+                    cluster.fail_over(standby);
+                }
+            }
+            Fault::NewerRelease => self.end_newer(),
             Fault::FreezeRedis => cluster.redis().thaw(),
             Fault::RestartRedis => cluster.redis().begin(),
             Fault::EmptyRedis => cluster.redis().restart_empty(),
@@ -234,11 +282,32 @@ impl Nemesis {
         }
     }
 
+    /// Says what was deleted of what a newer release had written.
+    fn end_newer(&mut self) {
+        let Some(newer) = self.newer.take() else {
+            return;
+        };
+        let deleted = newer.deleted(&self.shared.cluster.redis());
+        for name in deleted.unwrap_or_default() {
+            self.shared.journal.note(self.page, |batch, end| {
+                batch.failures.push(Failure {
+                    start: end,
+                    end,
+                    node: 0,
+                    wrong: true,
+                    what: format!("deleted {name}, which a newer release had written"),
+                });
+            });
+        }
+    }
+
     /// Leaves everything alone, and counts the handler runs of that time.
     fn rest(&mut self) {
-        self.pause(SETTLING);
         let shared = Arc::clone(&self.shared);
         let (cluster, journal) = (&shared.cluster, &shared.journal);
+        // A clock that was set stays so until somebody sets it right.
+        (0..shared.plan.nodes).for_each(|node| cluster.set_clock(node, "+0"));
+        self.pause(SETTLING);
         let from = journal.now();
         let before = cluster.runs();
         self.pause(QUIET);

@@ -18,6 +18,8 @@ pub(crate) struct Plan {
     pub(crate) faults: bool,
     /// The faults that are brought about, by their names in the nemesis; none means all.
     pub(crate) only: Vec<String>,
+    /// The longest time that a fault lasts, in milliseconds.
+    pub(crate) hold: usize,
     /// The longest pause of a client between two requests, in milliseconds.
     pub(crate) pause: usize,
     /// The fault that was planted into the library, by its name there.
@@ -38,6 +40,7 @@ impl Default for Plan {
             lock: false,
             faults: true,
             only: Vec::new(),
+            hold: 3_000,
             pause: 20,
             mutant: None,
             program: None,
@@ -74,6 +77,7 @@ impl Plan {
             "clients" => self.clients = value.parse().ok().filter(|count| *count > 0)?,
             "seed" => self.seed = value.parse().ok()?,
             "only" => self.only = value.split(',').map(str::to_owned).collect(),
+            "hold" => self.hold = value.parse().ok().filter(|most| *most > 0)?,
             "pause" => self.pause = value.parse().ok()?,
             "redis" => self.redis = switch()?,
             "strict" => self.strict = switch()?,

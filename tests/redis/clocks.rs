@@ -1,23 +1,12 @@
 //! Nodes whose wall clocks are an hour apart: nothing is immortal, nothing dies at once, and no age
 //! is negative.
 
-use std::{fs, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use crate::{
     scene::{Scene, is_from_redis, version},
-    support::{message::Answer, redis::Redis},
+    support::{clock::shifter, message::Answer, redis::Redis},
 };
-
-/// Returns the library that shifts the wall clock of a process.
-fn shifter() -> String {
-    let places = fs::read_dir("/usr/lib").unwrap().flatten();
-    let libraries = places.map(|place| place.path().join("faketime/libfaketime.so.1"));
-    let library = libraries.into_iter().find(|library| library.exists());
-    let library = library.expect(
-        "libfaketime is not there; install it (Debian: apt-get install faketime) or run scripts/test",
-    );
-    library.to_string_lossy().into_owned()
-}
 
 fn age(answer: &Answer) -> u64 {
     answer.field("age").map_or(0, |age| age.parse().unwrap())

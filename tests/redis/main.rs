@@ -1,11 +1,13 @@
 //! larder over a real redis-server that fails in every way that one machine can bring about.
 //!
 //! - [`fence`]: what one node invalidates is void on the others.
+//! - [`strict`]: strict reads while others invalidate other things.
 //! - [`harness`]: the server and the proxy of these tests do what they say.
 //! - [`away`]: Redis is down, frozen, busy, slow, closed or a replica.
 //! - [`certificates`]: an authority of a test's own.
 //! - [`ways`]: the same over TLS and by a socket in the file system.
 //! - [`sentinel`]: sentinels name the primary, and name another one.
+//! - [`promotion`]: a replica takes over that lacks something.
 //! - [`cluster`]: slots move, nodes of a cluster change places or are gone.
 //! - [`pool`]: the application's own pool makes the connections.
 //! - [`data`]: what it holds is cut, wrong, old, evicted or gone, or there is no room for it.
@@ -24,7 +26,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    reason = "a test may panic, and measures time"
+    clippy::print_stdout,
+    reason = "a test may panic, measures time and shows what it measured"
 )]
 
 mod away;
@@ -42,9 +45,11 @@ mod hostile;
 mod node;
 mod pair;
 mod pool;
+mod promotion;
 mod scene;
 #[cfg(feature = "redis-sentinel")]
 mod sentinel;
+mod strict;
 #[path = "../support/mod.rs"]
 #[allow(dead_code, reason = "each suite uses its part")]
 mod support;

@@ -4,9 +4,11 @@
 //! send anything, [`http2`] by a client with prior knowledge. [`script`] says what must be true of
 //! the answers, [`ask`] how they are asked for. [`redis`] starts a server for the second tier,
 //! [`proxy`] breaks the way to it, [`resp`] speaks to it past larder.
-//! What they write goes into a [`folder`] of their own.
+//! [`clock`] gives a process another wall clock. What they write goes into a
+//! [`folder`] of their own.
 
 pub(crate) mod ask;
+pub(crate) mod clock;
 pub(crate) mod folder;
 pub(crate) mod http1;
 pub(crate) mod http2;

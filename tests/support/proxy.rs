@@ -75,7 +75,7 @@ pub(crate) enum Lane {
 
 #[derive(Debug)]
 struct Shared {
-    server: SocketAddr,
+    server: Mutex<SocketAddr>,
     faults: watch::Sender<Faults>,
     /// How to end each connection.
     open: Mutex<HashMap<u64, Arc<Notify>>>,
@@ -103,7 +103,7 @@ impl Proxy {
             .unwrap();
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
-            server,
+            server: Mutex::new(server),
             faults: watch::Sender::new(Faults::default()),
             open: Mutex::default(),
             accepted: AtomicU64::new(0),
@@ -120,6 +120,11 @@ impl Proxy {
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Leads connections that are made from now on to another server.
+    pub(crate) fn point_at(&self, server: SocketAddr) {
+        *self.shared.server() = server;
     }
 
     /// Changes what is wrong, for connections that exist and for new ones.
@@ -170,6 +175,10 @@ impl Drop for Proxy {
 }
 
 impl Shared {
+    fn server(&self) -> std::sync::MutexGuard<'_, SocketAddr> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn open(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Arc<Notify>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -201,7 +210,8 @@ impl Shared {
 impl Connection {
     async fn run(&self, client: TcpStream) -> io::Result<()> {
         client.set_nodelay(true)?;
-        let Ok(server) = TcpStream::connect(self.shared.server).await else {
+        let address = *self.shared.server();
+        let Ok(server) = TcpStream::connect(address).await else {
             abort(&client);
             return Ok(());
         };

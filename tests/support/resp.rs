@@ -102,6 +102,15 @@ impl Reply {
         }
     }
 
+    /// Returns the bytes of a text; nothing has none.
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::Nothing => Vec::new(),
+            Self::Text(bytes) => bytes,
+            other => panic!("{other:?} is no text"),
+        }
+    }
+
     /// Returns a number, or a text that is one.
     pub(crate) fn number(&self) -> i64 {
         let text = self.text();

@@ -51,7 +51,10 @@ pub(crate) fn decode(input: &Bytes, place: Option<Place<'_>>) -> Result<Decoded,
     if version == 0 {
         return Err(broken("has no version"));
     }
-    if version > VERSION {
+    let is_newer = version > VERSION;
+    #[cfg(larder_sabotage)]
+    let is_newer = is_newer && !is_planted(Fault::NewerRead);
+    if is_newer {
         return Ok(Decoded::Newer);
     }
     let expected = u32::from_le_bytes(reader.array()?);

@@ -6,6 +6,8 @@ use bytes::Bytes;
 use http::HeaderName;
 use redis::Value;
 
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{
@@ -51,6 +53,8 @@ impl Reader {
         };
         match decode(&bytes, place) {
             Err(_) => Read::Corrupt,
+            #[cfg(larder_sabotage)]
+            Ok(Decoded::Newer) if is_planted(Fault::NewerRemoved) => Read::Corrupt,
             Ok(Decoded::Newer) => Read::Nothing,
             // Another key of the same digest, or a value that was moved: not ours to remove.
             Ok(Decoded::Names(found)) if *found.key != *key => Read::Nothing,

@@ -2,6 +2,9 @@
 
 use redis::Cmd;
 
+#[cfg(larder_sabotage)]
+use crate::sabotage::{Fault, is_planted};
+
 /// A script, sent by its hash where the server knows it.
 #[derive(Clone, Debug)]
 pub(crate) struct Script {
@@ -11,6 +14,8 @@ pub(crate) struct Script {
 
 impl Script {
     pub(crate) fn new(code: &'static str) -> Self {
+        #[cfg(larder_sabotage)]
+        let code = planted(code);
         Self {
             code,
             hash: redis::Script::new(code).get_hash().to_owned(),
@@ -35,4 +40,14 @@ impl Script {
         }
         command
     }
+}
+
+/// Returns a script that takes every process of Redis for one, if that is to be planted.
+#[cfg(larder_sabotage)]
+fn planted(code: &'static str) -> &'static str {
+    const RUN: &str = "string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')";
+    if is_planted(Fault::AnyRun) {
+        return code.replace(RUN, "'any'").leak();
+    }
+    code
 }
