@@ -187,7 +187,7 @@ where
             match self.wait(&mut follower, asked, deadline).await {
                 Waited::Done(loaded) => return loaded,
                 Waited::Late => {
-                    let _place = follower.straggle().await;
+                    let _turn = follower.straggle().await;
                     return match self.stored(id, self.core.asked().await) {
                         Stored::Fresh { entry, .. } => match self.answer(&entry) {
                             Ok(value) => Ok(value),

@@ -24,5 +24,5 @@ mod table;
 pub(crate) use self::{
     body::{BodyEnd, BodyReader, SharedBody},
     panic::CatchPanic,
-    table::{Flight, Flights, Follower, Join, Landing, Leader, Place},
+    table::{Flight, Flights, Follower, Join, Landing, Leader, Place, Straggled},
 };

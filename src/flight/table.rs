@@ -2,14 +2,21 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
+    future::{pending, poll_fn},
     hash::{BuildHasher, RandomState},
+    pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
+    task::Poll,
+    time::Duration,
 };
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
+    time::timeout,
+};
 
 use crate::{entry::Seal, key::Key};
 
@@ -25,6 +32,10 @@ const MAX_FOLLOWERS: usize = 10_000;
 
 /// How many requests of one key may run at a time once they have waited in vain.
 const MAX_STRAGGLERS: usize = 8;
+
+/// How long one of those waits for the others before it runs all the same: what hangs for all of them is
+/// not larder's to hold back.
+const LONGEST_STRAGGLE: Duration = Duration::from_secs(30);
 
 /// How a flight went, as far as it has gone.
 #[derive(Debug)]
@@ -237,6 +248,11 @@ impl<D, L> Follower<D, L> {
         &self.flight
     }
 
+    /// Says whether the handler has answered and its body is on the way.
+    pub(crate) fn has_head(&self) -> bool {
+        matches!(*self.landing.borrow(), Landing::Streaming(_))
+    }
+
     /// Waits until the run can be shared; with `complete`, until it is complete.
     pub(crate) async fn wait(&mut self, complete: bool) -> Landing<D, L>
     where
@@ -255,14 +271,42 @@ impl<D, L> Follower<D, L> {
         }
     }
 
-    /// Waits for a place among the few of this key that may run on their own. It is held for as
-    /// long as the run and what it brings to the store take.
-    ///
-    /// `None` only if the places were closed, which they never are.
-    pub(crate) async fn straggle(&self) -> Option<Place> {
+    /// Waits for a place among the few of this key that may run on their own, until the run has brought
+    /// something after all, or until that has taken too long.
+    pub(crate) async fn straggle(&mut self) -> Straggled
+    where
+        D: Clone,
+        L: Clone,
+    {
         let places = Arc::clone(&self.flight.stragglers);
-        places.acquire_owned().await.ok().map(Place)
+        let mut place = pin!(places.acquire_owned());
+        let mut has_landed = pin!(async {
+            match self.wait(true).await {
+                Landing::Landed(_) | Landing::Declined => {}
+                // Then the places are all there is.
+                _ => pending().await,
+            }
+        });
+        let straggled = poll_fn(|context| match place.as_mut().poll(context) {
+            Poll::Ready(Ok(place)) => Poll::Ready(Straggled::Turn(Place(place))),
+            // They are never closed.
+            Poll::Ready(Err(_)) => Poll::Ready(Straggled::Free),
+            Poll::Pending => has_landed.as_mut().poll(context).map(|()| Straggled::Free),
+        });
+        timeout(LONGEST_STRAGGLE, straggled)
+            .await
+            .unwrap_or(Straggled::Free)
     }
+}
+
+/// What came of waiting for a place.
+#[derive(Debug)]
+pub(crate) enum Straggled {
+    /// A place, which is held for as long as the run and what it brings to the store take.
+    Turn(Place),
+    /// None is needed: the run that took too long has ended, and what it brought is stored or may not
+    /// be shared; or nobody can be made to wait any longer.
+    Free,
 }
 
 /// A place among the few of one key that may run on their own.

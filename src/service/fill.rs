@@ -26,7 +26,7 @@ use super::{
 };
 use crate::{
     entry::Entry,
-    flight::{Flight, Follower, Join, Landing},
+    flight::{Flight, Follower, Join, Landing, Straggled},
     handle::Draft,
     observe::{Event, Outcome},
     semantics::{
@@ -81,7 +81,7 @@ where
             Followed::Alone => {
                 return alone(fetch.kept, service, request, Waiting::Nobody).await;
             }
-            Followed::Late => return straggle(fetch, &follower, service, request).await,
+            Followed::Late => return straggle(fetch, &mut follower, service, request).await,
             Followed::Lost if lost => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
             Followed::Lost => {
                 lost = true;
@@ -276,7 +276,7 @@ where
 /// that has success serves all that come after it.
 async fn straggle<S, R, B>(
     fetch: Box<Fetch>,
-    follower: &Follower<Draft, Arc<Entry>>,
+    follower: &mut Follower<Draft, Arc<Entry>>,
     service: S,
     request: Request<R>,
 ) -> Answer<B, S::Error>
@@ -284,7 +284,7 @@ where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
 {
-    let place = follower.straggle().await;
+    let straggled = follower.straggle().await;
     let core = &fetch.kept.shared.core;
     if let Some((entry, standing)) = look_again(&fetch) {
         let member = status::hit(core, entry.life.ttl(core.clock.now()));
@@ -296,6 +296,9 @@ where
             return Ok(response);
         }
     }
-    let waiting = place.map_or(Waiting::Nobody, Waiting::Stragglers);
+    let waiting = match straggled {
+        Straggled::Turn(place) => Waiting::Stragglers(place),
+        Straggled::Free => Waiting::Nobody,
+    };
     alone(fetch.kept, service, request, waiting).await
 }

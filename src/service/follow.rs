@@ -64,7 +64,7 @@ pub(crate) async fn follow<B>(
         }
     }
     let Ok(landing) = timeout_at(deadline, follower.wait(complete)).await else {
-        return stand_in(fetch).map_or(Followed::Late, Followed::Answer);
+        return stand_in(fetch).map_or_else(|| late(follower), Followed::Answer);
     };
     let head: &Head = match &landing {
         Landing::Streaming(draft) => &draft.head,
@@ -105,6 +105,16 @@ pub(crate) async fn follow<B>(
             serve(fetch, &entry, member).map_or(Followed::Alone, Followed::Answer)
         }
         _ => Followed::Alone,
+    }
+}
+
+/// Returns what is left to one who has waited in vain. A handler that has answered, whose body alone is
+/// slow, may be asked by all at once.
+fn late<B>(follower: &Follower<Draft, Arc<Entry>>) -> Followed<B> {
+    if follower.has_head() {
+        Followed::Alone
+    } else {
+        Followed::Late
     }
 }
 

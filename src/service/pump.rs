@@ -5,15 +5,25 @@
 //! be stored. When it turns out that the body may not be stored after all (too long, too slow, no
 //! room), the first reader is handed the handler's body and goes on by itself.
 
-use std::{error, future::poll_fn, pin::Pin, sync::Arc, time::Duration};
+mod later;
 
-use bytes::{Buf, Bytes};
+use std::{
+    error,
+    future::poll_fn,
+    pin::{Pin, pin},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Buf;
 use http::{Extensions, HeaderMap, Response};
 use http_body::Body;
 use tokio::{sync::oneshot, time::timeout};
 
+use self::later::Plain;
 use super::{
     cache::CacheBody,
+    follow::WAIT_LIMIT,
     gathered::Reads,
     judge::{Judged, judge},
     kept::Kept,
@@ -186,7 +196,8 @@ pub(crate) fn begin<B: Fillable>(
     // A body whose length its header alone tells may be made while it is read, of values that nobody
     // knows of yet: whoever comes after one of them became void must not have it.
     let is_made = Reads::may_grow(core) && response.body().size_hint().exact().is_none();
-    if let (Waiting::Followers(leader), Some(_), false) = (&waiting, length, is_made) {
+    let is_streamed = length.is_some() && !is_made;
+    if let (Waiting::Followers(leader), true) = (&waiting, is_streamed) {
         let (head, body) = (Arc::clone(&head), Arc::clone(&shared));
         leader.stream(Draft { head, body, length });
     }
@@ -210,6 +221,7 @@ pub(crate) fn begin<B: Fillable>(
         head,
         shared,
         length,
+        patience: (!is_streamed).then(|| kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT)),
         stored,
         reserved: 0,
         whence: second::whence(kept),
@@ -245,6 +257,8 @@ struct Pump {
     /// The longest body that is stored.
     most: u64,
     length: Option<u64>,
+    /// How long others are made to wait for the end of a body that they can not read along.
+    patience: Option<Duration>,
     stored: bool,
     /// What it has taken of the room that all fills share.
     reserved: u64,
@@ -273,10 +287,8 @@ impl Pump {
         rest: oneshot::Sender<Pin<Box<B>>>,
         waiting: Waiting,
     ) {
-        let end = match timeout(FILL_LIMIT, self.read(&mut body)).await {
-            Ok(end) => end,
-            Err(_) => End::GivenUp { lasting: false },
-        };
+        let mut waiting = waiting;
+        let end = self.read_in_time(&mut body, &mut waiting).await;
         match end {
             End::Complete(trailers) => {
                 drop(body);
@@ -314,13 +326,34 @@ impl Pump {
         drop(rest.send(body));
         self.shared.end(BodyEnd::HandedOver);
         if lasting {
-            if let Some(whence) = &self.whence {
-                whence.stays_here();
-            }
-            let until = self.core.clock.now().after(MARKED_FOR);
-            self.core.store.mark_uncacheable(&self.primary, until);
+            mark(&self.core, &self.primary, self.whence.as_ref());
         }
         self.core.counters.note(Event::Declined);
+    }
+
+    /// Reads the body into the shared buffer, for as long as that may take. Those who wait for one that
+    /// they can not read along are let go before, and whoever comes next does not wait at all: its
+    /// handler answers at once, and it may never end.
+    async fn read_in_time<B: Fillable>(
+        &mut self,
+        body: &mut Pin<Box<B>>,
+        waiting: &mut Waiting,
+    ) -> End {
+        let too_slow = End::GivenUp { lasting: false };
+        let Some(patience) = self.patience.filter(|patience| *patience < FILL_LIMIT) else {
+            let read = timeout(FILL_LIMIT, self.read(body)).await;
+            return read.unwrap_or(too_slow);
+        };
+        let (core, primary) = (Arc::clone(&self.core), self.primary.clone());
+        let whence = self.whence.clone();
+        let mut read = pin!(self.read(body));
+        if let Ok(end) = timeout(patience, read.as_mut()).await {
+            return end;
+        }
+        mark(&core, &primary, whence.as_ref());
+        std::mem::replace(waiting, Waiting::Nobody).land(Landing::Declined);
+        let rest = timeout(FILL_LIMIT - patience, read).await;
+        rest.unwrap_or(too_slow)
     }
 
     /// Reads the body into the shared buffer.
@@ -438,40 +471,15 @@ impl Pump {
         }
         whence
     }
-
-    /// Puts the packed form in the place of the plain one, if that is still the one stored.
-    async fn repack(&self, plain: Plain) {
-        let Ok(_turn) = self.core.packers.acquire().await else {
-            return;
-        };
-        let Plain { bytes, wish, .. } = plain;
-        let Ok(body) = tokio::task::spawn_blocking(move || pack(bytes, wish)).await else {
-            return;
-        };
-        let still = self.core.store.candidates(&self.primary);
-        if still
-            .iter()
-            .any(|entry| Arc::ptr_eq(&entry.head, &self.head))
-        {
-            let entry = Entry {
-                head: Arc::clone(&self.head),
-                body,
-                trailers: plain.trailers,
-            };
-            let entry = Arc::new(entry);
-            self.core.store.insert(&self.primary, Arc::clone(&entry));
-            self.core.send(&self.primary, &entry, plain.whence);
-        }
-    }
 }
 
-/// A body that was stored as it came and is to be packed yet.
-struct Plain {
-    bytes: Bytes,
-    wish: Coding,
-    trailers: Option<Box<HeaderMap>>,
-    /// Where its request went if it is to go to the second tier, in its last form.
-    whence: Option<Whence>,
+/// Lets nobody wait for a key for some time, on no node.
+fn mark(core: &Core, primary: &Key, whence: Option<&Whence>) {
+    if let Some(whence) = whence {
+        whence.stays_here();
+    }
+    let until = core.clock.now().after(MARKED_FOR);
+    core.store.mark_uncacheable(primary, until);
 }
 
 impl Drop for Pump {

@@ -526,3 +526,64 @@ async fn a_variation_that_is_found_late_is_one_run_for_each_variant() {
     }
     assert_eq!(app.runs(), 3);
 }
+
+/// A body whose pieces come one each second, and never end.
+fn endless() -> Body {
+    Body::from_stream(tokio_stream::StreamExt::then(
+        tokio_stream::iter(0..),
+        |_: u64| async {
+            sleep(Duration::from_secs(1)).await;
+            Ok::<_, Failure>(Bytes::from_static(b"piece"))
+        },
+    ))
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_the_limit_for_a_body_without_an_end() {
+    let app = App::new(page(), |_, _| async { Ok(Response::new(endless())) }).await;
+    let mut clients = tokio::task::JoinSet::new();
+    let began = Instant::now();
+    for _ in 0..40 {
+        let sent = app.send(request("/a"));
+        clients.spawn(async move {
+            let response = sent.await.unwrap();
+            let waited = began.elapsed();
+            let first = response.into_body().frame().await.unwrap().unwrap();
+            assert_eq!(first.into_data().unwrap(), "piece");
+            waited
+        });
+    }
+    for waited in clients.join_all().await {
+        assert!(waited < Duration::from_secs(6), "{waited:?}");
+    }
+    let began = Instant::now();
+    assert!(app.send(request("/a")).await.is_ok());
+    assert!(
+        began.elapsed().is_zero(),
+        "whoever comes later does not wait"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_waits_for_a_place_is_served_by_the_run_that_was_late() {
+    let app = App::new(page(), |run, _| async move {
+        sleep(Duration::from_secs(if run == 1 { 6 } else { 20 })).await;
+        by_run(run)
+    })
+    .await;
+    let began = Instant::now();
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..40 {
+        let sent = app.send(request("/a"));
+        clients.spawn(async move {
+            let seen = read(sent.await.unwrap()).await;
+            (seen.body, began.elapsed())
+        });
+    }
+    let all = clients.join_all().await;
+    let early = all
+        .iter()
+        .filter(|(_, waited)| *waited < Duration::from_secs(7));
+    assert_eq!(early.filter(|(body, _)| body == "by run 1").count(), 32);
+    assert_eq!(app.runs(), 1 + 8);
+}
