@@ -56,7 +56,7 @@ impl Policy {
 
     /// Sets for how long after it went stale an answer is served if the handler fails.
     ///
-    /// A failure is an error, a panic, a timeout, or a status of 500, 502, 503 or 504. Counted from
+    /// A failure is an error, a panic, a timeout, or a status of 408, 500, 502, 503 or 504. Counted from
     /// the end of freshness. A response's own `stale-if-error` wins (RFC 5861 §4). Default: zero,
     /// 1 h in a `SwrLayer`.
     ///

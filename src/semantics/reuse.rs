@@ -113,9 +113,18 @@ pub(crate) enum Obstacle {
 
 /// Returns whether a stale response may stand in for one of this status (RFC 5861 §4).
 ///
-/// All others, 4xx among them, are answers and replace what is stored.
+/// To those of the RFC comes 408, by which layers answer whose handler took too long. All others are
+/// answers.
 pub(crate) const fn is_failure(status: StatusCode) -> bool {
-    matches!(status.as_u16(), 500 | 502 | 503 | 504)
+    matches!(status.as_u16(), 408 | 500 | 502 | 503 | 504)
+}
+
+/// Returns whether an answer of this status is due to the one request that met it, and says nothing of
+/// what the next one will get: all of 4xx but those by which a page is closed or gone.
+///
+/// Whoever sends what a handler refuses, or too much of it, can not push out what others are served.
+pub(crate) const fn is_of_one_request(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 400..=499) && !matches!(status.as_u16(), 401 | 403 | 404 | 410 | 451)
 }
 
 /// Returns whether the stored response may be served.

@@ -24,7 +24,7 @@ use crate::{
         dates,
         directives::ResponseDirectives,
         fields::freshen,
-        reuse::is_failure,
+        reuse::{is_failure, is_of_one_request},
         storable::Refusal,
         validators::{Agreement, Validators, answered_by, ask, head_agrees},
     },
@@ -148,12 +148,13 @@ impl Arrival<'_> {
     }
 
     /// An answer that may not be kept takes the place of what was kept, unless it is a failure, or
-    /// is refused for what was asked by this one client.
+    /// is due to what this one client asked.
     fn declined(self, response: &http::response::Parts) {
         let core = &self.kept.shared.core;
         core.counters.note(Event::Declined);
-        let is_own =
-            self.kept.is_particular() || hides_origin(&self.kept.headers, &response.headers);
+        let is_own = self.kept.is_particular()
+            || is_of_one_request(response.status)
+            || hides_origin(&self.kept.headers, &response.headers);
         if !is_failure(response.status) && !is_own {
             if !self.candidates.is_empty() {
                 second::remove(self.kept);

@@ -91,6 +91,37 @@ async fn other_statuses_are_answers_and_are_not_covered() {
     }
 }
 
+/// As `tower_http::timeout::TimeoutLayer` answers below the cache.
+#[tokio::test]
+async fn a_timeout_that_is_told_by_a_status_is_covered_by_the_stale_page() {
+    let app = failing(page(), || status(408)).await;
+    app.get("/a").await;
+    app.clock.advance(secs(20));
+    assert_eq!(app.get("/a").await.body, "by run 1");
+}
+
+#[tokio::test]
+async fn a_refusal_of_one_request_pushes_out_no_page_and_holds_up_no_crowd() {
+    for code in [400, 406, 413, 416, 429, 431] {
+        let app = App::new(page(), move |run, _| async move {
+            match run {
+                2 => status(code),
+                3 => status(500),
+                run => by_run(run),
+            }
+        })
+        .await;
+        app.get("/a").await;
+        app.clock.advance(secs(20));
+        assert_eq!(app.get("/a").await.status, code);
+        assert_eq!(app.get("/a").await.body, "by run 1", "{code}");
+        app.clock.advance(secs(2));
+        let seen = app.get("/a").await;
+        assert_eq!(seen.body, "by run 4", "{code}");
+        assert!(seen.told().starts_with("larder; fwd=stale; stored"));
+    }
+}
+
 #[tokio::test]
 async fn an_answer_that_the_page_is_gone_takes_its_place() {
     for code in [401, 403, 404, 410] {

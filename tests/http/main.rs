@@ -12,6 +12,8 @@ mod app;
 mod attributes;
 mod basics;
 mod composition;
+#[path = "../support/mixture.rs"]
+mod every_kind;
 mod failures;
 #[path = "../support/folder.rs"]
 mod folder;

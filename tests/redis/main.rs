@@ -14,6 +14,7 @@
 //! - [`channel`]: what nodes tell each other is lost, late, doubled, foreign or too much.
 //! - [`flight`]: one node of all runs a handler, and its holder dies, hangs or is late.
 //! - [`values`]: the same for loads of values.
+//! - [`mixture`]: requests of every kind at once, on two strict nodes.
 //! - [`hostile`]: something else listens where Redis should.
 //! - [`clocks`]: wall clocks of nodes are an hour apart.
 //!
@@ -38,10 +39,13 @@ mod clocks;
 #[cfg(feature = "redis-cluster")]
 mod cluster;
 mod data;
+#[path = "../support/mixture.rs"]
+mod every_kind;
 mod fence;
 mod flight;
 mod harness;
 mod hostile;
+mod mixture;
 mod node;
 mod pair;
 mod pool;

@@ -248,11 +248,11 @@ fn a_client_may_widen_the_window_for_failures() {
 
 // part 3 rule 9
 #[test]
-fn only_four_statuses_are_failures() {
+fn only_these_statuses_are_failures() {
     let failures: Vec<_> = (100..600)
         .filter(|code| is_failure(StatusCode::from_u16(*code).unwrap()))
         .collect();
-    assert_eq!(failures, [500, 502, 503, 504]);
+    assert_eq!(failures, [408, 500, 502, 503, 504]);
 }
 
 // part 4 rule 1
