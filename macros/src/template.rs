@@ -1,5 +1,10 @@
 //! Tags with names in braces: `product:{id}`. The rules are those of the library, which reads the
 //! same texts when a program starts.
+//!
+//! The library reads them by code of its own (`policy/template.rs`): a crate of macros can not use the
+//! library whose macros it has, and a third crate for these few lines would be one more that everybody
+//! builds. Nothing hangs on the two being equal: what passes here is read there once more, and this
+//! reader, which also asks that names are such of variables, is the stricter one.
 
 use proc_macro2::Span;
 use syn::LitStr;

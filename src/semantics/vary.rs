@@ -59,11 +59,15 @@ impl Vary {
 
 /// Tells whether a request's selecting fields are too many or too long to make a variant of.
 pub(crate) fn too_wide(names: &[HeaderName], request: &HeaderMap) -> bool {
-    names.len() > MOST_NAMES
-        || names.iter().any(|name| {
-            let lines = request.get_all(name).iter();
-            lines.map(|line| line.len() + 1).sum::<usize>() > LONGEST_VALUE
-        })
+    names.len() > MOST_NAMES || too_long(names, request)
+}
+
+/// Tells whether one of a request's selecting fields is too long to make a variant of.
+pub(crate) fn too_long(names: &[HeaderName], request: &HeaderMap) -> bool {
+    names.iter().any(|name| {
+        let lines = request.get_all(name).iter();
+        lines.map(|line| line.len() + 1).sum::<usize>() > LONGEST_VALUE
+    })
 }
 
 /// Appends what `request` says in the fields `names`: per field its length in four bytes and its

@@ -27,6 +27,7 @@ use crate::{
         reuse::{is_failure, is_of_one_request},
         storable::Refusal,
         validators::{Agreement, Validators, answered_by, ask, head_agrees},
+        vary::{Vary, too_long},
     },
 };
 
@@ -152,9 +153,11 @@ impl Arrival<'_> {
     fn declined(self, response: &http::response::Parts) {
         let core = &self.kept.shared.core;
         core.counters.note(Event::Declined);
+        let request = &self.kept.headers;
         let is_own = self.kept.is_particular()
             || is_of_one_request(response.status)
-            || hides_origin(&self.kept.headers, &response.headers);
+            || hides_origin(request, &response.headers)
+            || matches!(Vary::of(&response.headers), Vary::Names(names) if too_long(&names, request));
         if !is_failure(response.status) && !is_own {
             if !self.candidates.is_empty() {
                 second::remove(self.kept);

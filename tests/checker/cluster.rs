@@ -3,8 +3,7 @@
 use std::{
     fs,
     net::SocketAddr,
-    path::{Path, PathBuf},
-    process,
+    path::PathBuf,
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -17,6 +16,7 @@ use crate::{
     plan::Plan,
     support::{
         clock::shifter,
+        folder::Folder,
         message::Request,
         process::Ground,
         proxy::Proxy,
@@ -37,7 +37,7 @@ pub(crate) const HOSTS: [&str; 2] = ["one.test", "two.test"];
 #[derive(Debug)]
 pub(crate) struct Cluster {
     plan: Plan,
-    directory: PathBuf,
+    folder: Folder,
     redis: Option<Mutex<Redis>>,
     redis_address: Mutex<Option<SocketAddr>>,
     pub(crate) nodes: Vec<Node>,
@@ -56,9 +56,7 @@ pub(crate) struct Node {
 impl Cluster {
     pub(crate) fn start(plan: &Plan) -> Self {
         let redis = plan.redis.then(|| Redis::with(&SETTINGS));
-        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let directory = directory.join(format!("checker-{}-{}", process::id(), free_port()));
-        fs::create_dir_all(&directory).unwrap();
+        let folder = Folder::new("checker");
         let node = |_| Node {
             address: ([127, 0, 0, 1], free_port()).into(),
             proxy: redis.as_ref().map(|redis| Proxy::before(redis.address())),
@@ -70,7 +68,7 @@ impl Cluster {
             redis_address: Mutex::new(redis.as_ref().map(Redis::address)),
             redis: redis.map(Mutex::new),
             plan: plan.clone(),
-            directory,
+            folder,
         };
         for node in 0..plan.nodes {
             cluster.set_clock(node, "+0");
@@ -109,14 +107,14 @@ impl Cluster {
 
     /// Lets the wall clock of a node be ahead of the machine's by so many seconds, with the sign.
     pub(crate) fn set_clock(&self, node: usize, ahead: &str) {
-        let (file, new) = (self.clock(node), self.directory.join("clock"));
+        let (file, new) = (self.clock(node), self.folder.path().join("clock"));
         fs::write(&new, format!("{ahead}\n")).unwrap();
         // At once: half of a file says another time.
         fs::rename(new, file).unwrap();
     }
 
     fn clock(&self, node: usize) -> PathBuf {
-        self.directory.join(format!("clock-{node}"))
+        self.folder.path().join(format!("clock-{node}"))
     }
 
     /// Starts a node that is down.
@@ -129,7 +127,7 @@ impl Cluster {
             ("LISTEN", node.address.to_string()),
             (
                 "DATABASE",
-                self.directory.join("truth").display().to_string(),
+                self.folder.path().join("truth").display().to_string(),
             ),
             ("NAMESPACE", NAMESPACE.to_owned()),
             ("TTL", lifetimes.ttl.to_string()),
@@ -187,7 +185,6 @@ impl Drop for Cluster {
         for node in &self.nodes {
             drop(node.ground().take());
         }
-        drop(fs::remove_dir_all(&self.directory));
     }
 }
 

@@ -265,19 +265,28 @@ async fn a_confirmation_that_may_not_be_stored_still_brings_the_whole_answer() {
 
 #[tokio::test]
 async fn what_one_client_asks_does_not_mark_the_key_for_others() {
-    let larder = larder().await;
-    let handler = handler(|_| async { answer(&[("cache-control", "max-age=60")], "a") });
-    let service = CacheLayer::gateway(&larder).layer(handler);
-    read(&service, get("/a", &[("authorization", "Bearer x")])).await;
-    read(&service, get("/a", &[("cache-control", "no-store")])).await;
+    let fields = &[("cache-control", "max-age=60"), ("vary", "accept-language")];
+    let long = "x".repeat(2000);
+    for (gateway, asked) in [
+        (true, ("authorization", "Bearer x")),
+        (true, ("cache-control", "no-store")),
+        (false, ("accept-language", long.as_str())),
+    ] {
+        let larder = larder().await;
+        let gate = Gate::new();
+        let layer = if gateway {
+            CacheLayer::gateway(&larder)
+        } else {
+            CacheLayer::new(&larder).routes(table(Policy::ttl(secs(60))))
+        };
+        let service = layer.layer(gate.handler(fields, 200));
+        gate.passes.add_permits(1);
+        read(&service, get("/a", &[asked])).await;
 
-    let (response, _) = read(&service, get("/a", &[])).await;
+        let [one, other] = two(&service, &gate, &[]).await;
 
-    let status = response.headers()["cache-status"].to_str().unwrap();
-    assert!(
-        status.starts_with("larder; fwd=uri-miss; stored"),
-        "{status}"
-    );
+        assert_eq!(one, other, "they share a run after {}", asked.0);
+    }
 }
 
 #[tokio::test]

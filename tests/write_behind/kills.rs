@@ -27,8 +27,8 @@ use larder::{
 use rusqlite::Connection;
 
 use super::{
-    place::{Directory, patient},
-    support::redis::Redis,
+    place::patient,
+    support::{folder::Folder, redis::Redis},
 };
 
 /// How often a process is killed where nothing else is asked for.
@@ -128,8 +128,8 @@ fn the_process_that_is_killed_delivers_what_waits_when_it_is_let() {
         let first = env::var(FIRST).ok().map(|first| first.parse().unwrap());
         return add_until_killed(&PathBuf::from(home), first);
     }
-    let directory = Directory::new();
-    let home = directory.file("");
+    let folder = Folder::new("writes");
+    let home = folder.path().to_owned();
     let mut process = start(&home, None, Some(0));
     let kept = read_kept(&mut process, 20, Kill::Never);
     process.kill().unwrap();
@@ -238,16 +238,16 @@ fn all_is_delivered(place: &str, home: &Path, redis: Option<&str>, kept: &[u64])
 
 #[test]
 fn what_is_kept_reaches_the_sink_whenever_the_process_is_killed() {
-    let directory = Directory::new();
-    let home = directory.file("");
+    let folder = Folder::new("writes");
+    let home = folder.path().to_owned();
     let kept = kill_again_and_again(&home, None, 0);
     all_is_delivered("a file", &home, None, &kept);
 }
 
 #[test]
 fn what_is_kept_in_redis_reaches_the_sink_whenever_one_of_two_processes_is_killed() {
-    let (redis, directory) = (Redis::start(), Directory::new());
-    let (url, home) = (redis.url(), directory.file(""));
+    let (redis, folder) = (Redis::start(), Folder::new("writes"));
+    let (url, home) = (redis.url(), folder.path().to_owned());
     // The file is made before two processes want to.
     drop(Database::open(&home.join("sink.sqlite")));
     let kept = thread::scope(|scope| {

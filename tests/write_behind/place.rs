@@ -1,25 +1,20 @@
 //! Where the queue of a test is kept.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
-    time::Duration,
-};
+use std::time::Duration;
 
 use larder::{Ack, Larder, Redis as Tier, secs, write_behind::WriteBehindBuilder};
 
-use super::support::redis::Redis;
+use super::support::{folder::Folder, redis::Redis};
 
 /// Where the queue of a scene is kept.
 pub(crate) enum Place {
-    File(Directory),
+    File(Folder),
     Redis(Redis),
 }
 
 impl Place {
     pub(crate) fn file() -> Self {
-        Self::File(Directory::new())
+        Self::File(Folder::new("writes"))
     }
 
     pub(crate) fn redis() -> Self {
@@ -48,7 +43,7 @@ impl Place {
     pub(crate) fn queue(&self, larder: &Larder, name: &str) -> WriteBehindBuilder<u64> {
         let queue = larder.write_behind(name);
         match self {
-            Self::File(directory) => queue.file(directory.file("queue.redb")),
+            Self::File(folder) => queue.file(folder.path().join("queue.redb")),
             Self::Redis(_) => queue,
         }
     }
@@ -61,29 +56,4 @@ pub(crate) async fn patient(url: &str) -> Larder {
         .background_budget(secs(10))
         .connect_limit(secs(10));
     Larder::builder().redis(tier).build().await.unwrap()
-}
-
-/// A directory of one test, gone at its end.
-#[derive(Debug)]
-pub(crate) struct Directory(PathBuf);
-
-impl Directory {
-    pub(crate) fn new() -> Self {
-        static MADE: AtomicU32 = AtomicU32::new(0);
-        let number = MADE.fetch_add(1, Ordering::Relaxed);
-        let name = format!("writes-{}-{number}", std::process::id());
-        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
-        fs::create_dir_all(&path).unwrap();
-        Self(path)
-    }
-
-    pub(crate) fn file(&self, name: &str) -> PathBuf {
-        self.0.join(name)
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
 }
