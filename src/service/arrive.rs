@@ -25,7 +25,6 @@ use crate::{
         directives::ResponseDirectives,
         fields::freshen,
         reuse::{is_failure, is_of_one_request},
-        storable::Refusal,
         validators::{Agreement, Validators, answered_by, ask, head_agrees},
         vary::{Vary, too_long},
     },
@@ -129,18 +128,12 @@ impl Arrival<'_> {
                 self.leader.land(Landing::Declined);
                 Run::Response(Response::from_parts(parts, CacheBody::inner(body)))
             }
-            Judged::Decline(refusal) => {
+            Judged::Decline(why) => {
                 self.declined(&parts);
                 Mark::add(core, &mut parts.extensions);
                 let mut response = Response::from_parts(parts, CacheBody::inner(body));
-                if let Some(member) = status::forwarded(
-                    core,
-                    reason,
-                    None,
-                    false,
-                    None,
-                    refusal.map(Refusal::as_str),
-                ) {
+                if let Some(member) = status::forwarded(core, reason, None, false, None, Some(why))
+                {
                     response.headers_mut().append(CACHE_STATUS, member);
                 }
                 Run::Response(response)

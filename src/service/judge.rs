@@ -49,8 +49,8 @@ pub(crate) enum Judged {
     /// For the one who asked alone: the handler declares that more of a request belongs into the
     /// key than this one was keyed by.
     Unkeyed,
-    /// For the one who asked alone, with the reason where a rule of HTTP gave it.
-    Decline(Option<Refusal>),
+    /// For the one who asked alone, for this reason, in kebab-case.
+    Decline(&'static str),
 }
 
 /// Judges a response by its head. `length` is that of its body, if it is known.
@@ -91,37 +91,53 @@ impl Judging<'_> {
     fn judge(&self, response: &mut Parts) -> Judged {
         let (status, headers) = (response.status, &response.headers);
         let vary = Vary::of(headers);
-        if self.is_withheld(headers, &vary) {
-            return Judged::Decline(None);
+        if let Some(reason) = self.withheld(headers, &vary) {
+            return Judged::Decline(reason);
         }
         let own = self.own_lifetime(status, headers);
         let Some(lifetime) = self.lifetime(status, own) else {
-            return self.unstored(status, headers, &vary, Some(Refusal::NoLifetime));
+            // There is one, but not for answers like this.
+            let is_declared = self.declared && self.policy.ttl.is_some();
+            let reason = if is_declared {
+                Refusal::Status
+            } else {
+                Refusal::NoLifetime
+            };
+            return self.unstored(status, headers, &vary, reason);
         };
         // A hint is the word of whoever wrote the application, as a policy is.
         let declared = own.is_none() || self.hint_lifetime().is_some();
         if let Some(refusal) = self.refused(status, headers, &vary, declared && lifetime > 0) {
-            return self.unstored(status, headers, &vary, Some(refusal));
+            return self.unstored(status, headers, &vary, refusal);
         }
         if self.length.is_some_and(|length| length > self.max_body()) {
-            return Judged::Decline(None);
+            return Judged::Decline("too-long");
         }
         let life = self.life(status, headers, lifetime);
         let flags = ReuseFlags::of(&self.directives, own.is_some_and(|own| own.explicit));
         self.head(response, life, flags, &vary)
-            .map_or(Judged::Decline(None), Judged::Store)
+            .map_or(Judged::Decline("tags"), Judged::Store)
     }
 
-    /// What neither a policy nor a directive can make storable.
-    fn is_withheld(&self, headers: &HeaderMap, vary: &Vary) -> bool {
+    /// Returns what keeps the response out that neither a policy nor a directive can overrule.
+    fn withheld(&self, headers: &HeaderMap, vary: &Vary) -> Option<&'static str> {
         let request = &self.kept.headers;
-        self.hint.as_ref().is_some_and(|hint| hint.no_store)
-            || self.policy.no_store == Some(true)
-            || matches!(vary, Vary::Names(names) if too_wide(names, request))
-            || (self.kept.shared.preset == Preset::Application && hides_origin(request, headers))
-            || groups::groups(headers).is_err()
-            || streams_events(headers)
-            || self.is_mislabelled(headers)
+        let is_application = self.kept.shared.preset == Preset::Application;
+        if self.hint.as_ref().is_some_and(|hint| hint.no_store) {
+            Some("hint")
+        } else if self.policy.no_store == Some(true) {
+            Some("policy")
+        } else if matches!(vary, Vary::Names(names) if too_wide(names, request)) {
+            Some("wide-field")
+        } else if is_application && hides_origin(request, headers) {
+            Some("origin")
+        } else if groups::groups(headers).is_err() {
+            Some("groups")
+        } else if streams_events(headers) {
+            Some("event-stream")
+        } else {
+            self.is_mislabelled(headers).then_some("length")
+        }
     }
 
     /// A body of another length than it announces is not the one that was meant (RFC 9111 §3.3).
@@ -138,7 +154,7 @@ impl Judging<'_> {
         status: StatusCode,
         headers: &HeaderMap,
         vary: &Vary,
-        refusal: Option<Refusal>,
+        refusal: Refusal,
     ) -> Judged {
         let private = self.kept.is_particular()
             || self.directives.private != Scope::No
@@ -147,7 +163,7 @@ impl Judging<'_> {
             || !matches!(vary, Vary::None);
         let fits = self.length.is_none_or(|length| length <= self.max_body());
         if !is_failure(status) || private || !fits {
-            return Judged::Decline(refusal);
+            return Judged::Decline(refusal.as_str());
         }
         Judged::Share(Arc::new(unstored(
             self.kept,

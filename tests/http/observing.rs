@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use axum::body::Body;
-use http::Response;
+use axum::{Router, body::Body, routing::get};
+use http::{Response, StatusCode};
 use larder::{CacheLayer, Larder, Outcome, Policy, Routes, TestClock, Traffic, mins};
-use tower::Service;
+use tower::{Service, ServiceExt};
 
-use crate::app::{App, request};
+use crate::app::{App, read, request};
 
 async fn pages() -> App {
     let table = Routes::new()
@@ -135,4 +135,49 @@ where
     let answer = cache.call(request("/a/1")).await.unwrap();
     let told = answer.headers()["cache-status"].to_str().unwrap();
     told.contains("; hit")
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_kept_says_why() {
+    type Fields = &'static [(&'static str, &'static str)];
+    let page = || Policy::ttl(mins(1));
+    let rows: [(Policy, u16, Fields, &str); 9] = [
+        (Policy::new(), 200, &[], "no-lifetime"),
+        (page(), 404, &[], "status"),
+        (page(), 200, &[("set-cookie", "sid=1")], "set-cookie"),
+        (page(), 200, &[("cache-control", "private")], "private"),
+        (page(), 200, &[("vary", "cookie")], "vary-identity"),
+        (page(), 200, &[("content-length", "9")], "length"),
+        (page().max_body(9), 200, &[], "too-long"),
+        (page(), 200, &[("vary", "a,b,c,d,e,f,g,h,i")], "wide-field"),
+        (
+            page(),
+            200,
+            &[("content-type", "text/event-stream")],
+            "event-stream",
+        ),
+    ];
+    for (policy, status, fields, why) in rows {
+        let app = App::new(policy, move |_, _| async move {
+            let mut response = Response::new(Body::from("ten bytes."));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            for (name, value) in fields {
+                response.headers_mut().insert(*name, value.parse().unwrap());
+            }
+            Ok(response)
+        })
+        .await;
+        let told = app.get("/a").await.told().to_owned();
+        assert_eq!(told, format!("larder; fwd=uri-miss; detail={why}"));
+    }
+}
+
+/// No table has seen the route whose layer stands next to it.
+#[tokio::test]
+async fn a_tag_of_a_parameter_that_the_route_does_not_have_is_told() {
+    let larder = Larder::builder().build().await.unwrap();
+    let near = larder.route(Policy::ttl(mins(1)).tag("item:{nope}"));
+    let app = Router::new().route("/items/{id}", get(|| async { "an item" }).layer(near));
+    let seen = read(app.oneshot(request("/items/7")).await.unwrap()).await;
+    assert_eq!(seen.told(), "larder; fwd=uri-miss; detail=tags");
 }
