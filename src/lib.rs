@@ -87,6 +87,7 @@ pub mod fuzzing;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod handle;
+mod hash;
 mod invalidate;
 mod key;
 mod observe;

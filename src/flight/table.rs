@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, hash_map::Entry as Slot},
     future::{pending, poll_fn},
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     pin::pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,7 +18,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{entry::Seal, key::Key};
+use crate::{entry::Seal, hash::KeyHash, key::Key};
 
 /// How many independent parts the table has. Misses of different keys rarely meet in one.
 const SHARDS: usize = 32;
@@ -77,11 +77,14 @@ pub(crate) struct Flight<D, L> {
     stragglers: Arc<Semaphore>,
 }
 
+/// A part of the table.
+type Table<D, L> = HashMap<Key, Arc<Flight<D, L>>, KeyHash>;
+
 /// The flights of one handle. `D` is shared while a body streams, `L` once it is complete.
 #[derive(Debug)]
 pub(crate) struct Flights<D, L> {
-    shards: [Mutex<HashMap<Key, Arc<Flight<D, L>>>>; SHARDS],
-    hasher: RandomState,
+    shards: [Mutex<Table<D, L>>; SHARDS],
+    hasher: KeyHash,
     count: AtomicUsize,
 }
 
@@ -97,8 +100,8 @@ pub(crate) enum Join<D, L> {
 impl<D, L> Flights<D, L> {
     pub(crate) fn new() -> Self {
         Self {
-            shards: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            shards: std::array::from_fn(|_| Mutex::new(HashMap::with_hasher(KeyHash::new()))),
+            hasher: KeyHash::new(),
             count: AtomicUsize::new(0),
         }
     }
@@ -158,7 +161,7 @@ impl<D, L> Flights<D, L> {
 
     /// Returns how many requests wait for runs of others.
     pub(crate) fn waiters(&self) -> usize {
-        let waiting = |shard: &Mutex<HashMap<Key, Arc<Flight<D, L>>>>| -> usize {
+        let waiting = |shard: &Mutex<Table<D, L>>| -> usize {
             let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             let followers = shard.values().map(|flight| &flight.followers);
             followers.map(|count| count.load(Ordering::Relaxed)).sum()
@@ -166,8 +169,10 @@ impl<D, L> Flights<D, L> {
         self.shards.iter().map(waiting).sum()
     }
 
-    fn shard(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Arc<Flight<D, L>>>> {
-        let at = usize::try_from(self.hasher.hash_one(key) % SHARDS as u64).unwrap_or_default();
+    fn shard(&self, key: &Key) -> MutexGuard<'_, Table<D, L>> {
+        // Other bits than a part takes its own places from.
+        let hash = self.hasher.hash_one(key) >> 32;
+        let at = usize::try_from(hash % SHARDS as u64).unwrap_or_default();
         let shard = self.shards.get(at).unwrap_or(&self.shards[0]);
         shard.lock().unwrap_or_else(PoisonError::into_inner)
     }

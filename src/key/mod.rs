@@ -12,8 +12,6 @@
 mod authority;
 mod buffer;
 mod cookies;
-#[cfg(feature = "memory")]
-mod hash;
 mod name;
 mod query;
 mod read;
@@ -21,8 +19,6 @@ mod recipe;
 #[cfg(feature = "data")]
 mod value;
 
-#[cfg(feature = "memory")]
-pub(crate) use self::hash::KeyHash;
 #[cfg(feature = "data")]
 pub(crate) use self::value::write_value;
 pub(crate) use self::{

@@ -6,7 +6,7 @@
 //! that a run would need. Nothing is asked twice.
 
 use std::{
-    future::Future,
+    future::{Future, poll_fn},
     marker::PhantomData,
     pin::Pin,
     sync::Arc,
@@ -15,6 +15,7 @@ use std::{
 };
 
 use http::Request;
+use pin_project::pin_project;
 
 use super::{
     launch::{Handler, Purpose, launch},
@@ -24,132 +25,124 @@ use super::{
 };
 use crate::{handle::Core, store::SecondTier};
 
-type Question = Pin<Box<dyn Future<Output = (Second, Box<Fetch>)> + Send>>;
+/// What is said to a question, and who asked.
+type Said = (Second, Box<Fetch>);
 
-/// What came of a question, and all that goes on from there.
-pub(super) struct Asked<S, R> {
-    pub(super) found: Second,
-    pub(super) fetch: Box<Fetch>,
+/// A question, and what is there for those who go on from the answer. Large, so that it keeps its place.
+#[pin_project]
+struct Asked<Q, S, R> {
+    #[pin]
+    question: Q,
+    /// None once it was taken.
+    rest: Option<Rest<S, R>>,
+}
+
+/// What a run needs.
+pub(super) struct Rest<S, R> {
     pub(super) leader: FlightLeader,
     pub(super) service: S,
     pub(super) request: Request<R>,
 }
 
+impl<S, R> Rest<S, R> {
+    pub(super) fn new(leader: FlightLeader, service: S, request: Request<R>) -> Self {
+        Self {
+            leader,
+            service,
+            request,
+        }
+    }
+}
+
 /// A question on its way. If it is dropped before it is answered, it goes on by itself.
-pub(super) struct Asking<S, R, B>
+pub(super) struct Asking<Q, S, R, B>
 where
+    Q: Future<Output = Said> + Send + 'static,
     S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
     core: Arc<Core>,
-    /// None once it is answered.
-    waiting: Option<Waiting<S, R>>,
+    /// None only at its end.
+    asked: Option<Pin<Box<Asked<Q, S, R>>>>,
     body: PhantomData<fn() -> B>,
 }
 
-struct Waiting<S, R> {
-    question: Question,
-    leader: FlightLeader,
-    service: S,
-    request: Request<R>,
-}
-
-impl<S, R, B> Asking<S, R, B>
+/// Asks `tier` for one who leads.
+pub(super) fn asking<S, R, B>(
+    tier: SecondTier,
+    fetch: Box<Fetch>,
+    rest: Rest<S, R>,
+) -> Asking<impl Future<Output = Said> + Send + 'static, S, R, B>
 where
     S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
-    pub(super) fn new(
-        tier: SecondTier,
-        fetch: Box<Fetch>,
-        leader: FlightLeader,
-        service: S,
-        request: Request<R>,
-    ) -> Self {
-        Self {
-            core: Arc::clone(&fetch.kept.shared.core),
-            waiting: Some(Waiting {
-                question: Box::pin(async move {
-                    let found = second::ask(&tier, &fetch).await;
-                    (found, fetch)
-                }),
-                leader,
-                service,
-                request,
-            }),
-            body: PhantomData,
-        }
+    Asking {
+        core: Arc::clone(&fetch.kept.shared.core),
+        asked: Some(Box::pin(Asked {
+            question: async move {
+                let found = second::ask(&tier, &fetch).await;
+                (found, fetch)
+            },
+            rest: Some(rest),
+        })),
+        body: PhantomData,
     }
 }
 
-// Nothing of it is pinned but the question, which has a place of its own.
-impl<S, R, B> Unpin for Asking<S, R, B>
+impl<Q, S, R> Asked<Q, S, R>
 where
-    S: Handler<R, B>,
-    R: Send + 'static,
-    B: Fillable,
+    Q: Future<Output = Said>,
 {
+    /// Returns the answer with what goes on from it, which is none if it was taken before.
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<(Said, Option<Rest<S, R>>)> {
+        let asked = self.project();
+        let said = ready!(asked.question.poll(context));
+        Poll::Ready((said, asked.rest.take()))
+    }
 }
 
-impl<S, R, B> Future for Asking<S, R, B>
+impl<Q, S, R, B> Asking<Q, S, R, B>
 where
+    Q: Future<Output = Said> + Send + 'static,
     S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
-    type Output = Asked<S, R>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Asked<S, R>> {
-        let Some(waiting) = &mut self.waiting else {
-            return Poll::Pending;
-        };
-        let (found, fetch) = ready!(waiting.question.as_mut().poll(context));
-        let answered = self.waiting.take().map(|waiting| Asked {
-            found,
-            fetch,
-            leader: waiting.leader,
-            service: waiting.service,
-            request: waiting.request,
+    /// Waits for the answer. None if it was given before.
+    pub(super) async fn said(mut self) -> Option<(Said, Rest<S, R>)> {
+        let said = poll_fn(|context| match &mut self.asked {
+            Some(asked) => asked.as_mut().poll(context).map(Some),
+            None => Poll::Ready(None),
         });
-        answered.map_or(Poll::Pending, Poll::Ready)
+        let (said, rest) = said.await?;
+        Some((said, rest?))
     }
 }
 
-impl<S, R, B> Drop for Asking<S, R, B>
+impl<Q, S, R, B> Drop for Asking<Q, S, R, B>
 where
+    Q: Future<Output = Said> + Send + 'static,
     S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
     fn drop(&mut self) {
-        let Some(waiting) = self.waiting.take() else {
-            return;
-        };
+        let asked = self.asked.take().filter(|asked| asked.rest.is_some());
         // Outside of a runtime, at its end, or after a panic nothing goes on. Dropping the leader tells
         // the others, of whom one leads again.
-        if thread::panicking() || !self.core.has_background() {
+        let goes_on = !thread::panicking() && self.core.has_background();
+        let Some(mut asked) = asked.filter(|_| goes_on) else {
             return;
-        }
+        };
         self.core.spawn(async move {
-            let Waiting {
-                question,
-                leader,
-                service,
-                request,
-            } = waiting;
-            let (found, fetch) = question.await;
-            let purpose = Purpose::Answer;
-            // Nobody waits for the answer itself.
-            drop(launch(
-                &fetch,
-                leader,
-                service,
-                request,
-                purpose,
-                Some(found),
-            ));
+            let asked = poll_fn(|context| asked.as_mut().poll(context));
+            if let ((found, fetch), Some(rest)) = asked.await {
+                // Nobody waits for the answer itself.
+                drop(launch(&fetch, rest, Purpose::Answer, Some(found)));
+            }
         });
     }
 }

@@ -7,20 +7,23 @@
 use std::{future::poll_fn, panic::resume_unwind, sync::Arc};
 
 use http::{Request, Response, StatusCode};
-use tokio::time::{Instant, timeout};
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 use tower_service::Service;
 
 use super::{
-    asking::{Asked, Asking},
+    answer::refused,
+    asking::{Rest, asking},
     cache::CacheBody,
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
-    kept::Kept,
     launch::{Ended, Handler, Purpose, Run, launch},
     look::{Fetch, flight_key, look_again},
     nested::is_in_flight,
     plan::Standing,
-    pump::{Fillable, FlightLeader, Waiting, learn},
+    pump::{Fillable, Waiting, learn},
     second::{self, Second},
     status,
 };
@@ -50,7 +53,7 @@ where
 {
     let core = Arc::clone(&fetch.kept.shared.core);
     if !core.has_background() || is_in_flight(&core, request.extensions()) {
-        return alone(fetch.kept, service, request, Waiting::Nobody).await;
+        return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
     }
     let mut doomed: Option<Arc<Flight<Draft, Arc<Entry>>>> = None;
     let mut lost = false;
@@ -72,16 +75,22 @@ where
             .flights
             .join(&fetch.flight, usable, || fetch.kept.seal())
         {
-            Join::Lead(leader) => return lead(fetch, leader, service, request).await,
-            Join::Full => return alone(fetch.kept, service, request, Waiting::Nobody).await,
+            Join::Lead(leader) => {
+                return lead(fetch, Rest::new(leader, service, request)).await;
+            }
+            Join::Full => {
+                return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
+            }
             Join::Follow(follower) => follower,
         };
         let next = match follow(&fetch, &mut follower, deadline).await {
             Followed::Answer(response) => return Ok(response),
             Followed::Alone => {
-                return alone(fetch.kept, service, request, Waiting::Nobody).await;
+                return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
             }
-            Followed::Late => return straggle(fetch, &mut follower, service, request).await,
+            Followed::Late => {
+                return Box::pin(straggle(fetch, &mut follower, service, request)).await;
+            }
             Followed::Lost if lost => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
             Followed::Lost => {
                 lost = true;
@@ -116,68 +125,46 @@ where
         .lead(&fetch.flight, usable, || fetch.kept.seal())
     {
         core.counters.note(Event::Refreshed);
-        let purpose = Purpose::Refresh;
-        drop(launch(&fetch, leader, service, request, purpose, None));
+        let rest = Rest::new(leader, service, request);
+        drop(launch(&fetch, rest, Purpose::Refresh, None));
     }
 }
 
-/// Answers the one who leads: with what the second tier has, else by a run.
-async fn lead<S, R, B>(
-    fetch: Box<Fetch>,
-    leader: FlightLeader,
-    service: S,
-    request: Request<R>,
-) -> Answer<B, S::Error>
+/// Answers the one who leads: with what the second tier has, else by a run in a task that outlives
+/// him.
+async fn lead<S, R, B>(fetch: Box<Fetch>, rest: Rest<S, R>) -> Answer<B, S::Error>
 where
     S: Handler<R, B>,
     R: Send + 'static,
     B: Fillable,
 {
-    let core = &fetch.kept.shared.core;
-    // Where what is stored may stand in for an answer that is late, the question counts as a part of
-    // the run.
-    let tier = core
-        .second
-        .as_ref()
-        .filter(|_| soft_timeout(&fetch).is_none());
+    let second = fetch.kept.shared.core.second.as_ref();
+    // Where what is stored may stand in for an answer that is late, the question is a part of the run.
+    let tier = second.filter(|_| soft_timeout(&fetch).is_none());
     let Some(tier) = tier.cloned() else {
-        return run(fetch, leader, service, request, None).await;
+        let run = launch(&fetch, rest, Purpose::Answer, None);
+        return ended(fetch, run).await;
     };
-    let asked = Asking::new(tier, fetch, leader, service, request).await;
-    let Asked {
-        found,
-        fetch,
-        leader,
-        service,
-        request,
-    } = asked;
-    match found {
-        Second::Serve(entry, standing) => {
-            leader.land(Landing::Landed(Arc::clone(&entry)));
-            Ok(second::found(&fetch, &entry, standing).unwrap_or_else(|| refuse(&fetch)))
-        }
-        found if fetch.kept.shared.core.has_background() => {
-            run(fetch, leader, service, request, Some(found)).await
-        }
-        // A shutdown has begun meanwhile.
-        _ => alone(fetch.kept, service, request, Waiting::Nobody).await,
+    let Some(((found, fetch), rest)) = asking(tier, fetch, rest).said().await else {
+        return Ok(refused());
+    };
+    if let Second::Serve(entry, standing) = found {
+        rest.leader.land(Landing::Landed(Arc::clone(&entry)));
+        return Ok(second::found(&fetch, &entry, standing).unwrap_or_else(|| refuse(&fetch)));
     }
+    if !fetch.kept.shared.core.has_background() {
+        // A shutdown has begun meanwhile.
+        return Box::pin(alone(fetch, rest.service, rest.request, Waiting::Nobody)).await;
+    }
+    let run = launch(&fetch, rest, Purpose::Answer, Some(found));
+    ended(fetch, run).await
 }
 
-/// Answers the one who leads by a run, in a task that outlives him.
-async fn run<S, R, B>(
+/// Waits for the end of a run that was led, no longer than is worth it.
+async fn ended<B: Fillable, E>(
     mut fetch: Box<Fetch>,
-    leader: FlightLeader,
-    service: S,
-    request: Request<R>,
-    asked: Option<Second>,
-) -> Answer<B, S::Error>
-where
-    S: Handler<R, B>,
-    R: Send + 'static,
-    B: Fillable,
-{
-    let mut run = launch(&fetch, leader, service, request, Purpose::Answer, asked);
+    mut run: oneshot::Receiver<Ended<B, E>>,
+) -> Answer<B, E> {
     if let Some(limit) = soft_timeout(&fetch) {
         match timeout(limit, &mut run).await {
             Ok(Ok(ended)) => return finish(&mut fetch, ended),
@@ -255,7 +242,7 @@ fn conditionally<B>(fetch: &Fetch, response: Response<CacheBody<B>>) -> Response
 
 /// Runs the handler for one request alone; the answer may still be stored.
 async fn alone<S, R, B>(
-    kept: Kept,
+    mut fetch: Box<Fetch>,
     mut service: S,
     request: Request<R>,
     waiting: Waiting,
@@ -264,12 +251,12 @@ where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
 {
-    let mut kept = kept;
+    let kept = &mut fetch.kept;
     poll_fn(|context| service.poll_ready(context)).await?;
     kept.restart();
     let response = kept.reading(service.call(request)).await?;
     kept.answered(Outcome::Miss);
-    Ok(learn(response, &kept, waiting))
+    Ok(learn(response, kept, waiting))
 }
 
 /// Runs the handler for a request that has waited in vain, a few of a key at a time; one of them
@@ -300,5 +287,5 @@ where
         Straggled::Turn(place) => Waiting::Stragglers(place),
         Straggled::Free => Waiting::Nobody,
     };
-    alone(fetch.kept, service, request, waiting).await
+    alone(fetch, service, request, waiting).await
 }

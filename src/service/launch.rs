@@ -11,6 +11,7 @@ use tower_service::Service;
 
 use super::{
     arrive::{Arrival, candidates, question},
+    asking::Rest,
     cache::CacheBody,
     follow::WAIT_LIMIT,
     kept::Kept,
@@ -76,9 +77,7 @@ pub(crate) enum Purpose {
 /// already; else it is asked there.
 pub(crate) fn launch<S, R, B>(
     fetch: &Fetch,
-    leader: FlightLeader,
-    mut service: S,
-    mut request: Request<R>,
+    rest: Rest<S, R>,
     purpose: Purpose,
     asked: Option<Second>,
 ) -> oneshot::Receiver<Ended<B, S::Error>>
@@ -88,6 +87,11 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
+    let Rest {
+        leader,
+        mut service,
+        mut request,
+    } = rest;
     take_off(&core, request.extensions_mut());
     let (sender, receiver) = oneshot::channel();
     let flying = Flying {

@@ -95,11 +95,17 @@ impl Fetch {
     /// Returns how far what is known of invalidations can be relied on for this request, and asks for
     /// that if need be.
     pub(crate) async fn ask(&self) -> Trust {
-        let core = &self.kept.shared.core;
-        match self.trust.or_else(|| core.trust(self.arrived)) {
+        match self.known_trust() {
             Some(trust) => trust,
-            None => core.ask().await,
+            // Seldom, and large.
+            None => Box::pin(self.kept.shared.core.ask()).await,
         }
+    }
+
+    /// Returns the same as far as nobody has to be asked.
+    pub(crate) fn known_trust(&self) -> Option<Trust> {
+        let core = &self.kept.shared.core;
+        self.trust.or_else(|| core.trust(self.arrived))
     }
 
     /// Returns the question that was decided on, as it stands now.

@@ -69,11 +69,15 @@ pub(crate) async fn ask(tier: &SecondTier, fetch: &Fetch) -> Second {
         local: kept.position.local,
         now: core.clock.now(),
     };
-    // Asked beside each other: one round trip, whoever has to be how sure.
-    let (found, trust) = (pin!(tier.find(wanted)), pin!(fetch.ask()));
-    match both(found, trust).await {
-        (Some(entry), trust) => judge(fetch, entry, trust),
-        (None, _) => Second::Nothing,
+    let found = pin!(tier.find(wanted));
+    let (found, trust) = match fetch.known_trust() {
+        Some(trust) => (found.await, trust),
+        // Asked beside each other: one round trip, whoever has to be how sure.
+        None => both(found, pin!(fetch.ask())).await,
+    };
+    match found {
+        Some(entry) => judge(fetch, entry, trust),
+        None => Second::Nothing,
     }
 }
 

@@ -26,7 +26,6 @@
 use std::{
     cell::Cell,
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -47,7 +46,8 @@ use crate::{
     clock::Timestamp,
     entry::Entry,
     error::{Error, ErrorKind},
-    key::{Key, KeyHash, Sought},
+    hash::KeyHash,
+    key::{Key, Sought},
 };
 
 /// The share of a shard for favourites. With 0.8, and ghosts for as many keys as there are entries,
@@ -82,7 +82,7 @@ pub(crate) struct Memory {
     slots: Cache<Key, Slot, ByWeight, KeyHash, Collect>,
     markers: Markers,
     turns: [Mutex<()>; TURNS],
-    hasher: RandomState,
+    hasher: KeyHash,
     refused: AtomicU64,
     evicted: AtomicU64,
 }
@@ -124,7 +124,7 @@ impl Memory {
             slots: Cache::with_options(options, ByWeight, KeyHash::new(), Collect),
             markers: Markers::new(),
             turns: std::array::from_fn(|_| Mutex::default()),
-            hasher: RandomState::new(),
+            hasher: KeyHash::new(),
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         })
@@ -307,7 +307,7 @@ impl Memory {
 
     /// Waits for the turn to write to the URL of `primary`.
     fn turn(&self, primary: &[u8]) -> MutexGuard<'_, ()> {
-        let hash = self.hasher.hash_one(primary);
+        let hash = self.hasher.of(primary);
         let at = usize::try_from(hash % TURNS as u64).unwrap_or_default();
         let turn = self.turns.get(at).unwrap_or(&self.turns[0]);
         turn.lock().unwrap_or_else(PoisonError::into_inner)

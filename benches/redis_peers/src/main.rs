@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! cargo run --release --manifest-path benches/redis_peers/Cargo.toml [ROUNDS]
+//! cargo run --release --manifest-path benches/redis_peers/Cargo.toml beside [ROUNDS]
 //! ```
 //!
 //! Starts a redis-server of its own. Each cache fills it with the same pages and is then asked for each
 //! of them; none has a tier in the process, larder being built without it, so that every answer comes
 //! from Redis. All are measured in turns beside a plain GET of what larder has written, and the best of
 //! the rounds counts. A hit that ran the handler ends the comparison.
+//!
+//! With `beside`: how long does a small page take while others ask for large ones? See `beside.rs`.
 //!
 //! `benches/redis.rs` has larder with both tiers.
 
@@ -36,6 +39,7 @@ use tower::{Layer, Service};
 
 use self::harness::{CALLERS, Counted, Handler, Plain, SIZES, Server, ask, node};
 
+mod beside;
 #[path = "../../support/redis.rs"]
 mod harness;
 
@@ -187,10 +191,14 @@ async fn compare(size: usize, pages: usize, rounds: usize) {
 }
 
 fn main() {
-    let rounds = env::args()
-        .nth(1)
-        .map_or(5, |rounds| rounds.parse().unwrap());
+    let mut arguments = env::args().skip(1).peekable();
+    let is_beside = arguments.next_if_eq("beside").is_some();
+    let rounds = arguments.next().map_or(5, |rounds| rounds.parse().unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
+    if is_beside {
+        runtime.block_on(beside::compare(rounds));
+        return;
+    }
     runtime.block_on(async {
         for (size, pages) in SIZES {
             compare(size, pages, rounds).await;

@@ -7,12 +7,8 @@
 //! Names and buckets are part of the protocol between nodes: a change of either is a new version of
 //! the registry's keys.
 
-use std::{
-    hash::{BuildHasher, RandomState},
-    sync::OnceLock,
-};
-
 use super::{Target, TargetId};
+use crate::hash::KeyHash;
 use crate::policy::pattern::push_unnamed;
 
 /// The longest name in bytes that is kept as it is. A registry has room for 100,000 names, and
@@ -154,8 +150,7 @@ impl TargetId {
     /// The low 16 bits are the target's [bucket](bucket), which all processes agree on. The rest is
     /// keyed by a random number of this process, since strangers choose the paths.
     pub(crate) fn of_name(name: &str) -> Self {
-        static HASHER: OnceLock<RandomState> = OnceLock::new();
-        let keyed = HASHER.get_or_init(RandomState::new).hash_one(name);
+        let keyed = KeyHash::new().of(name.as_bytes());
         Self(keyed << 16 | u64::from(bucket(name)))
     }
 }

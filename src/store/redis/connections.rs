@@ -4,6 +4,7 @@ use std::{
     fmt,
     future::Future,
     hash::{BuildHasher, RandomState},
+    pin::{Pin, pin},
     sync::{Arc, Weak},
     time::Duration,
 };
@@ -155,7 +156,9 @@ impl Connections {
         let Some(Lane { mut link, state }) = inner.front.lane(deadline).await else {
             return Err(inner.failed(Unavailable::TimedOut));
         };
-        let answer = inner.in_time(&state, link.ask(command), deadline).await?;
+        let answer = inner
+            .in_time(&state, pin!(link.ask(command)), deadline)
+            .await?;
         inner.answered(&state, std::slice::from_ref(&answer))?;
         Ok(answer)
     }
@@ -266,8 +269,8 @@ impl Inner {
             (0, pipeline.len())
         };
         let Lane { mut link, state } = lane;
-        let sent = link.req_packed_commands(pipeline, offset, count);
-        let answers = self.in_time(&state, sent, deadline).await?;
+        let mut sent = link.req_packed_commands(pipeline, offset, count);
+        let answers = self.in_time(&state, sent.as_mut(), deadline).await?;
         self.answered(&state, &answers)?;
         Ok(answers)
     }
@@ -276,7 +279,7 @@ impl Inner {
     async fn in_time<T>(
         self: &Arc<Self>,
         lane: &LaneState,
-        sent: impl Future<Output = RedisResult<T>>,
+        sent: Pin<&mut (impl Future<Output = RedisResult<T>> + ?Sized)>,
         deadline: Instant,
     ) -> Result<T, Unavailable> {
         let _waits = lane.waits();

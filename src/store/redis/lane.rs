@@ -138,7 +138,8 @@ impl Lanes {
         if let Some(lane) = self.least_busy() {
             return Some(lane);
         }
-        let got = timeout_at(deadline, self.pool.get()).await.ok()?;
+        // Seldom, and large.
+        let got = Box::pin(timeout_at(deadline, self.pool.get())).await.ok()?;
         got.ok().map(|lane| Lane::clone(&lane))
     }
 

@@ -1,6 +1,6 @@
 //! What comes back from Redis, and whether it can be believed.
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use bytes::Bytes;
 use http::HeaderName;
@@ -26,8 +26,6 @@ pub(super) enum Read {
     Nothing,
     /// Something that nobody can read; it should be removed.
     Corrupt,
-    /// Redis has not said.
-    Unanswered,
 }
 
 /// What a reader knows.
@@ -51,7 +49,10 @@ impl Reader {
             // Another kind of value in the place of a response, most likely.
             _ => return Read::Corrupt,
         };
-        match decode(&bytes, place) {
+        let (decoded, whole) = (decode(&bytes, place), bytes.len());
+        // What was read has its own hold of it.
+        drop(bytes);
+        match decoded {
             Err(_) => Read::Corrupt,
             #[cfg(larder_sabotage)]
             Ok(Decoded::Newer) if is_planted(Fault::NewerRemoved) => Read::Corrupt,
@@ -59,7 +60,7 @@ impl Reader {
             // Another key of the same digest, or a value that was moved: not ours to remove.
             Ok(Decoded::Names(found)) if *found.key != *key => Read::Nothing,
             Ok(Decoded::Names(found)) => Read::Names(found.names),
-            Ok(Decoded::Entry(entry)) => self.entry(entry, bytes.len()),
+            Ok(Decoded::Entry(entry)) => self.entry(entry, whole),
         }
     }
 
@@ -89,7 +90,10 @@ impl Reader {
 fn slim(entry: &mut Entry, whole: usize) {
     let body = entry.body.bytes.len();
     if whole.saturating_sub(body) > body / 8 {
-        entry.body.bytes = Bytes::copy_from_slice(&entry.body.bytes);
+        // Where it stands, since nobody else holds the answer: what is not body is given back.
+        let mut own = Vec::from(mem::take(&mut entry.body.bytes));
+        own.shrink_to_fit();
+        entry.body.bytes = Bytes::from(own);
     }
 }
 

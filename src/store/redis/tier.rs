@@ -80,29 +80,31 @@ impl SecondTier {
     /// it may be served is for the fence to say.
     pub(crate) async fn find(&self, wanted: Wanted<'_>) -> Option<Entry> {
         let inner = &self.inner;
-        let deadline = Instant::now() + inner.connections.settings().request_budget;
-        let mut read = match wanted.names {
-            Some(names) => inner.variant(&wanted, names, deadline).await,
-            None => {
-                let name = inner.connections.layout().entry(wanted.primary);
-                inner.read(name, &wanted, None, deadline).await
+        let (connections, layout) = (&inner.connections, inner.connections.layout());
+        let deadline = Instant::now() + connections.settings().request_budget;
+        let mut variation = wanted.names.map(|names| selected(names, wanted.request));
+        // The first answer may be on which fields the responses of the URL vary.
+        for _ in 0..2 {
+            let name = match &variation {
+                Some(variation) => variant_name(layout, wanted.primary, variation),
+                None => layout.entry(wanted.primary),
+            };
+            let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
+            get.arg("GET").arg(&name);
+            let answer = inner.said(connections.ask(&get, deadline).await)?;
+            match inner.understood(answer, name, &wanted, variation.as_ref()) {
+                Read::Entry(entry) => {
+                    inner.tally.hits.add(1);
+                    return Some(*entry);
+                }
+                Read::Names(names) if variation.is_none() => {
+                    variation = Some(selected(&names, wanted.request));
+                }
+                Read::Names(_) | Read::Nothing | Read::Corrupt => break,
             }
-        };
-        if let Read::Names(names) = &read {
-            let names = Arc::clone(names);
-            read = inner.variant(&wanted, &names, deadline).await;
         }
-        match read {
-            Read::Entry(entry) => {
-                inner.tally.hits.add(1);
-                Some(*entry)
-            }
-            Read::Names(_) | Read::Nothing | Read::Corrupt => {
-                inner.tally.misses.add(1);
-                None
-            }
-            Read::Unanswered => None,
-        }
+        inner.tally.misses.add(1);
+        None
     }
 
     /// Returns what is stored under `keys`, of which none has variants, by one round trip.
@@ -210,33 +212,6 @@ impl Inner {
         self.connections.settings().flight_lock
     }
 
-    async fn variant(&self, wanted: &Wanted<'_>, names: &[HeaderName], deadline: Instant) -> Read {
-        let mut values = Vec::new();
-        selecting(names, wanted.request, &mut values);
-        let variation = Variation {
-            names: names.into(),
-            selecting: values.into(),
-        };
-        let name = variant_name(self.connections.layout(), wanted.primary, &variation);
-        self.read(name, wanted, Some(&variation), deadline).await
-    }
-
-    /// Reads what stands under `name`, which is that of `wanted`, or of a variant of it.
-    async fn read(
-        &self,
-        name: String,
-        wanted: &Wanted<'_>,
-        variation: Option<&Variation>,
-        deadline: Instant,
-    ) -> Read {
-        let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-        get.arg("GET").arg(&name);
-        match self.said(self.connections.ask(&get, deadline).await) {
-            Some(answer) => self.understood(answer, name, wanted, variation),
-            None => Read::Unanswered,
-        }
-    }
-
     /// Returns what Redis has said; none, which is counted, if it has not said anything in time.
     fn said<T>(&self, answered: Result<T, Unavailable>) -> Option<T> {
         answered
@@ -272,6 +247,16 @@ impl Inner {
             }
             read => read,
         }
+    }
+}
+
+/// Returns which variant a request selects of a URL whose responses vary on `names`.
+fn selected(names: &[HeaderName], request: &HeaderMap) -> Variation {
+    let mut values = Vec::new();
+    selecting(names, request, &mut values);
+    Variation {
+        names: names.into(),
+        selecting: values.into(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The hash by which keys are found in memory.
+//! The hash by which keys are found in memory, and targets are told apart.
 //!
 //! Clients choose what is in a key, so they must not be able to choose keys that collide. The hash is
 //! NH, as UMAC has it (RFC 4418 §5.2), under random numbers that nobody is ever told: whichever two
@@ -30,6 +30,12 @@ impl KeyHash {
     pub(crate) fn new() -> Self {
         static SECRETS: OnceLock<Secrets> = OnceLock::new();
         Self(SECRETS.get_or_init(Secrets::new))
+    }
+
+    /// Returns the hash of a key.
+    #[inline]
+    pub(crate) fn of(self, key: &[u8]) -> u64 {
+        self.0.hash(key)
     }
 }
 
