@@ -59,6 +59,30 @@ fn an_untouched_cache_looks_at_no_stamp() {
 }
 
 #[test]
+fn alone_one_look_is_enough_and_among_others_it_never_is() {
+    for others in [false, true] {
+        let fence = Fence::of(Sizes::DEFAULT, others);
+        let entry = sealed(&fence, &[A]);
+        assert_eq!(fence.judge_alone(&entry), None, "nobody has looked");
+        for _ in 0..2 {
+            assert_eq!(fence.judge(&entry), Verdict::Valid);
+            let alone = fence.judge_alone(&entry);
+            assert_eq!(alone, (!others).then_some(Verdict::Valid));
+            // Something has changed.
+            fence.stamp_local(&[B], Mode::Hard);
+            assert_eq!(fence.judge_alone(&entry), None);
+        }
+        fence.stamp_local(&[A], Mode::Soft(at(70)));
+        assert_eq!(fence.judge(&entry), Verdict::Soft(at(70)));
+        let alone = fence.judge_alone(&entry);
+        assert_eq!(alone, (!others).then_some(Verdict::Soft(at(70))));
+        fence.stamp_local(&[A], Mode::Hard);
+        assert_eq!(fence.judge(&entry), DEAD);
+        assert_eq!(fence.judge_alone(&entry), None);
+    }
+}
+
+#[test]
 fn a_dead_entry_is_never_remembered_as_alive() {
     let fence = Fence::new();
     let entry = sealed(&fence, &[A]);

@@ -199,13 +199,18 @@ impl LarderBuilder {
         };
         #[cfg(feature = "redis")]
         let relay = second.as_ref().map(|second| self.relay(second));
+        #[cfg(feature = "redis")]
+        let fence = match &relay {
+            Some(_) => Fence::among_others(),
+            None => Fence::new(),
+        };
         #[cfg(not(feature = "redis"))]
-        let second = None;
+        let (second, fence) = (None, Fence::new());
         let core = Core {
             store: Memory::new(self.memory, self.max_body)?,
             second,
             clock: self.clock,
-            fence: Fence::new(),
+            fence,
             #[cfg(feature = "redis")]
             relay,
             flights: Arc::new(Flights::new()),

@@ -132,7 +132,7 @@ pub(crate) fn look(
             None
         },
         now,
-        trust: trust.or_else(|| shared.core.trust(now)),
+        trust,
     };
     // Taken out rather than borrowed: nothing else that this thread does meanwhile looks anything up,
     // and if it did, it would begin with an empty one.
@@ -243,10 +243,15 @@ impl Looking<'_> {
         let core = &self.shared.core;
         let found = match core.store.find(key.as_bytes(), self.headers) {
             Found::Hit(entry) => {
-                let Some(trust) = self.trust else {
-                    return Looked::Ask;
+                let (trust, verdict) = match core.fence.judge_alone(&entry.seal) {
+                    Some(verdict) => (Trust::Known, verdict),
+                    None => {
+                        let Some(trust) = self.trust() else {
+                            return Looked::Ask;
+                        };
+                        (trust, core.judge(&entry.seal, trust, self.now))
+                    }
                 };
-                let verdict = core.judge(&entry.seal, trust, self.now);
                 // Most look-ups end here: what follows is left out of their way.
                 if verdict == Verdict::Valid
                     && let Step::Serve(standing) = self.plan(&entry, None, asked.as_ref())
@@ -342,7 +347,7 @@ impl Looking<'_> {
             asked,
             reason,
             arrived: self.now,
-            trust: self.trust,
+            trust: self.trust(),
         });
         match (step, served) {
             (Step::ServeAndRefresh(standing), Some(entry)) => {
@@ -357,6 +362,11 @@ impl Looking<'_> {
     fn may_ask_elsewhere(&self) -> bool {
         let core = &self.shared.core;
         core.second.is_some() && core.has_background()
+    }
+
+    /// Returns how far what is known of invalidations can be relied on; none if it has to be asked.
+    fn trust(&self) -> Option<Trust> {
+        self.trust.or_else(|| self.shared.core.trust(self.now))
     }
 
     /// Puts what is stored, and was found to be so, into the place that it may take.
