@@ -234,6 +234,7 @@ mod tests {
                 "wait_limit is zero",
             ),
             (Policy::new().vary(["a, b"]), "`a, b` is no header name"),
+            (Policy::new().vary(["*"]), "`*` is no header name"),
             (
                 Policy::new().key_cookies(["a=b"]),
                 "`a=b` is no name of a cookie",

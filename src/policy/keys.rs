@@ -75,9 +75,10 @@ impl Policy {
     pub fn vary<T: AsRef<str>>(mut self, headers: impl IntoIterator<Item = T>) -> Self {
         for header in headers {
             let text = header.as_ref();
+            // A star is a good name by its letters, but whoever writes it means what can not be keyed.
             match HeaderName::from_bytes(text.as_bytes()) {
-                Ok(name) => self.vary.push(name),
-                Err(_) => self.mistake(format!(
+                Ok(name) if text != "*" => self.vary.push(name),
+                _ => self.mistake(format!(
                     "`{}` is no header name; name one header each",
                     text.escape_debug()
                 )),
