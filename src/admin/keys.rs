@@ -139,12 +139,10 @@ pub(super) async fn key(State(desk): State<Arc<Desk>>, Path(id): Path<String>) -
     let entry = entry.ok_or_else(|| Refusal::not_found(format!("nothing is stored as `{id}`")))?;
     let mut object = shown(desk.core(), &entry, desk.now());
     if let Value::Object(fields) = &mut object {
-        let headers: Vec<Value> = entry.with_fields(|headers| {
-            let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-                json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
-            };
-            headers.iter().map(line).collect()
-        });
+        let line = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())])
+        };
+        let headers: Vec<Value> = entry.headers().iter().map(line).collect();
         fields.insert("headers".to_owned(), headers.into());
     }
     Ok(Json(object))

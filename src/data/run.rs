@@ -117,15 +117,12 @@ where
             head.value().set(value);
         }
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        Some(Arc::new(Entry {
-            head: Arc::new(head),
-            body: StoredBody {
-                bytes,
-                coding: Coding::Identity,
-                length,
-            },
-            trailers: None,
-        }))
+        let body = StoredBody {
+            bytes,
+            coding: Coding::Identity,
+            length,
+        };
+        Some(Arc::new(Entry::new(Arc::new(head), body, None)))
     }
 
     pub(super) fn life(&self, made: &Made<T>, began: Timestamp, storable: bool) -> Life {
@@ -196,11 +193,7 @@ where
         } else {
             pack(bytes, wish)
         };
-        let packed = Arc::new(Entry {
-            head: Arc::clone(&entry.head),
-            body,
-            trailers: None,
-        });
+        let packed = Arc::new(Entry::new(Arc::clone(&entry.head), body, None));
         self.put(&packed, lock)
     }
 

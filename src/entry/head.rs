@@ -1,27 +1,22 @@
-//! The head of a stored response, and the fields that are ready to be sent.
-//!
-//! A hit costs two allocations, both for its copy of the header map. That is reached by keeping
-//! the map as it was last sent, with `Age` and `Cache-Status` in their places: within one second
-//! every hit sends the same two values, so that only the first of a second makes new ones.
+//! The head of a stored response.
 
 use std::sync::{
     Arc,
     atomic::{AtomicU32, AtomicU64, Ordering},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 #[cfg(feature = "data")]
 use super::Position;
-use super::{Seal, own};
+use super::{Seal, fields::Fields};
 #[cfg(feature = "data")]
 use crate::policy::{MAX_TAGS, Target};
 use crate::{
     clock::Timestamp,
     key::Key,
     observe::MEASURED_HITS,
-    semantics::{reuse::ReuseFlags, validators::weaken_etag},
+    semantics::{numbered::Numbered, reuse::ReuseFlags},
 };
 
 /// Everything of a stored response but its body.
@@ -35,15 +30,13 @@ pub(crate) struct Head {
     /// The tags by name, for those who look into the cache.
     pub(crate) tags: Box<[Arc<str>]>,
     /// Which requests it answers, where the response varies.
-    pub(crate) variation: Option<Variation>,
+    pub(crate) variation: Option<Box<Variation>>,
     /// What of its directives counts when it is used again.
     pub(crate) reuse: ReuseFlags,
     /// Whether larder may choose the content coding, so that answers vary on `Accept-Encoding`.
     pub(crate) negotiated: bool,
-    /// The handler's own `Cache-Status`, which ours is added to.
-    inherited_status: Option<HeaderValue>,
-    plain: ArcSwap<Sent>,
-    gzip: ArcSwapOption<Sent>,
+    /// As the handler sent them.
+    pub(super) fields: Fields,
     hits: AtomicU32,
     failures: AtomicU32,
     retry_at: AtomicU64,
@@ -132,23 +125,6 @@ pub(crate) enum Form {
 /// The field by which caches say what they did (RFC 9211).
 pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// The head of an answer as it was last sent, and the answers to which it may be sent again.
-#[derive(Debug)]
-struct Sent {
-    /// With the status in its place, so that a copy of it needs nothing more than a body.
-    answer: Response<()>,
-    stamp: u64,
-}
-
-impl Sent {
-    fn new(status: StatusCode, headers: HeaderMap, stamp: u64) -> Self {
-        let mut answer = Response::new(());
-        *answer.status_mut() = status;
-        *answer.headers_mut() = headers;
-        Self { answer, stamp }
-    }
-}
-
 /// What is handed to [`Head::new`].
 #[derive(Debug)]
 pub(crate) struct HeadParts {
@@ -164,29 +140,18 @@ pub(crate) struct HeadParts {
 }
 
 impl Head {
-    /// A stamp that no answer has, for maps that were not yet sent.
-    const UNSENT: u64 = u64::MAX;
-
     /// Returns the head of a response with the end-to-end fields `headers` of the handler.
     pub(crate) fn new(parts: HeadParts) -> Self {
-        let mut headers = parts.headers;
-        // The length is the body's to say: it depends on the form in which it goes out.
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::AGE, HeaderValue::from_static("0"));
-        let inherited_status = joined(&headers, &CACHE_STATUS);
-        headers.remove(&CACHE_STATUS);
         Self {
             key: parts.key,
             status: parts.status,
             life: parts.life,
             seal: parts.seal,
             tags: parts.tags,
-            variation: parts.variation,
+            variation: parts.variation.map(Box::new),
             reuse: parts.reuse,
             negotiated: parts.negotiated,
-            inherited_status,
-            plain: ArcSwap::from_pointee(Sent::new(parts.status, own(&headers), Self::UNSENT)),
-            gzip: ArcSwapOption::empty(),
+            fields: Fields::new(&parts.headers),
             hits: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
@@ -239,125 +204,48 @@ impl Head {
             life: self.life,
             seal: Seal::new(position, targets).begun(self.seal.begun.min(begun)),
             tags: tags.into(),
-            variation: self.variation.clone(),
+            variation: self.variation.as_deref().cloned(),
             reuse: self.reuse,
             negotiated: self.negotiated,
         })
     }
 
-    /// Returns the fields as the handler sent them, without `Age` and our `Cache-Status` member.
+    /// Returns the fields as the handler sent them, without `Age`, our `Cache-Status` member, and the
+    /// length, which is the body's to say.
     pub(crate) fn headers(&self) -> HeaderMap {
-        let mut headers = self.plain.load().answer.headers().clone();
-        headers.remove(header::CONTENT_LENGTH);
-        headers.remove(header::AGE);
-        match &self.inherited_status {
-            Some(inherited) => headers.insert(CACHE_STATUS, inherited.clone()),
-            None => headers.remove(&CACHE_STATUS),
-        };
-        headers
+        self.fields.to_map()
     }
 
-    /// Looks at the fields without copying them; `Age`, `Cache-Status` and `Content-Length` may be
-    /// there or not.
-    pub(crate) fn with_fields<T>(&self, look: impl FnOnce(&HeaderMap) -> T) -> T {
-        look(self.plain.load().answer.headers())
+    /// Returns the fields of an answer with the body as the handler sent it, with `status` as our
+    /// `Cache-Status` member. The length is left to the body.
+    pub(crate) fn fields(&self, now: Timestamp, status: Option<&HeaderValue>) -> HeaderMap {
+        self.told(&self.fields, now, status)
     }
 
-    /// Returns the head of a hit with the whole body, `length` bytes in the given form: all hits of
-    /// one second of `Age` share their values.
-    ///
-    /// The length is told here, although a server would tell it: one more field among those that are
-    /// ready costs less than a map that grows on its way out. `status` makes our `Cache-Status`
-    /// member from the seconds of freshness left.
-    #[inline]
-    pub(crate) fn hit(
+    #[inline(always)]
+    pub(super) fn told(
         &self,
-        form: Form,
-        length: Option<u64>,
+        fields: &Fields,
         now: Timestamp,
-        status: impl FnOnce(i64) -> Option<HeaderValue>,
-    ) -> Response<()> {
-        let stamp = self.life.age(now) / 1000;
-        match form {
-            Form::Plain => {
-                let sent = self.plain.load();
-                if sent.stamp == stamp {
-                    return sent.answer.clone();
-                }
-            }
-            Form::Gzip => {
-                if let Some(sent) = &*self.gzip.load()
-                    && sent.stamp == stamp
-                {
-                    return sent.answer.clone();
-                }
-            }
-        }
-        let headers = self.fields(form, now, status(self.life.ttl(now)));
-        self.keep_ready(form, length, stamp, headers)
-    }
-
-    /// Keeps a head for the other hits of the same second.
-    #[cold]
-    fn keep_ready(
-        &self,
-        form: Form,
-        length: Option<u64>,
-        stamp: u64,
-        mut headers: HeaderMap,
-    ) -> Response<()> {
-        if let Some(length) = length {
-            headers.insert(header::CONTENT_LENGTH, length.into());
-        }
-        // A clone is as large as its content; the original has grown.
-        let sent = Arc::new(Sent::new(self.status, headers.clone(), stamp));
-        let answer = sent.answer.clone();
-        match form {
-            Form::Plain => self.plain.store(sent),
-            Form::Gzip => self.gzip.store(Some(sent)),
-        }
-        answer
-    }
-
-    /// Returns the fields of any answer made of this response, with `member` as our `Cache-Status`.
-    /// The length is left to the body.
-    pub(crate) fn fields(
-        &self,
-        form: Form,
-        now: Timestamp,
-        member: Option<HeaderValue>,
+        status: Option<&HeaderValue>,
     ) -> HeaderMap {
-        let mut headers = self.plain.load().answer.headers().clone();
-        headers.remove(header::CONTENT_LENGTH);
-        headers.insert(header::AGE, HeaderValue::from(self.life.age(now) / 1000));
-        match (&self.inherited_status, member) {
-            (inherited, Some(member)) => {
-                headers.insert(CACHE_STATUS, added(inherited.as_ref(), member));
-            }
-            (Some(inherited), None) => {
-                headers.insert(CACHE_STATUS, inherited.clone());
-            }
-            (None, None) => {
-                headers.remove(&CACHE_STATUS);
-            }
-        }
-        if form == Form::Gzip {
-            headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-            // Larder's own coding of the body has other bytes (RFC 9110 §8.8.3.3).
-            weaken_etag(&mut headers);
-        }
-        headers
+        static AGES: Numbered = Numbered::new();
+        let age = self.life.age(now) / 1000;
+        let make = || age.to_string().into_bytes();
+        let late;
+        let age = if let Some(kept) = AGES.kept(age, make) {
+            kept
+        } else {
+            late = AGES.late(age, make);
+            &late
+        };
+        fields.answer(age, status)
     }
 
     /// Returns the place of the value that the body is the written form of.
     #[cfg(feature = "data")]
     pub(crate) fn value(&self) -> &super::value::Decoded {
         &self.value
-    }
-
-    /// Returns how long the handler's own `Cache-Status` is, in bytes; zero if there is none.
-    pub(super) fn inherited_length(&self) -> usize {
-        self.inherited_status.as_ref().map_or(0, HeaderValue::len)
     }
 
     /// Counts an answer made of this response.
@@ -395,20 +283,6 @@ impl Head {
         self.retry_at
             .store(now.as_millis().saturating_add(wait), Ordering::Relaxed);
     }
-}
-
-/// Returns all lines of a list field as one, in memory of its own.
-fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let mut lines = headers.get_all(name).iter();
-    let first = HeaderValue::from_bytes(lines.next()?.as_bytes()).ok()?;
-    Some(lines.fold(first, |all, line| added(Some(&all), line.clone())))
-}
-
-/// Returns `member` behind what is there already.
-fn added(before: Option<&HeaderValue>, member: HeaderValue) -> HeaderValue {
-    let Some(before) = before else { return member };
-    let all = [before.as_bytes(), b", ", member.as_bytes()].concat();
-    HeaderValue::from_bytes(&all).unwrap_or(member)
 }
 
 #[cfg(test)]

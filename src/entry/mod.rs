@@ -7,9 +7,11 @@
 #[cfg(any(test, fuzzing, feature = "redis"))]
 pub(crate) mod codec;
 pub(crate) mod compress;
+mod fields;
 mod head;
 mod own;
 mod place;
+mod pool;
 #[cfg(test)]
 pub(crate) mod samples;
 mod seal;
@@ -20,8 +22,9 @@ mod weight;
 use std::{ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 
+use self::fields::Fields;
 pub(crate) use self::{
     head::{CACHE_STATUS, Form, Head, HeadParts, Life, Variation},
     own::own,
@@ -29,6 +32,7 @@ pub(crate) use self::{
     seal::{Position, Seal},
     weight::block,
 };
+use crate::clock::Timestamp;
 
 /// One stored response, decoded and ready to be served.
 #[derive(Debug)]
@@ -37,6 +41,36 @@ pub(crate) struct Entry {
     pub(crate) body: StoredBody,
     /// Made by [`own`].
     pub(crate) trailers: Option<Box<HeaderMap>>,
+    /// The fields of the compressed form, where it is stored so.
+    compressed: Option<Box<Fields>>,
+}
+
+impl Entry {
+    pub(crate) fn new(head: Arc<Head>, body: StoredBody, trailers: Option<Box<HeaderMap>>) -> Self {
+        let is_gzip = body.coding == Coding::Gzip;
+        Self {
+            compressed: is_gzip.then(|| Box::new(head.fields.compressed())),
+            head,
+            body,
+            trailers,
+        }
+    }
+
+    /// Returns the fields of any answer made of this response, with `status` as our `Cache-Status`
+    /// member. The length is left to the body.
+    #[inline]
+    pub(crate) fn fields(
+        &self,
+        form: Form,
+        now: Timestamp,
+        status: Option<&HeaderValue>,
+    ) -> HeaderMap {
+        let fields = match (form, &self.compressed) {
+            (Form::Gzip, Some(compressed)) => compressed,
+            _ => &self.head.fields,
+        };
+        self.told(fields, now, status)
+    }
 }
 
 impl Deref for Entry {

@@ -1,26 +1,32 @@
-//! How is a head kept? In memory of its own.
+//! How are field values kept? In memory of their own.
 //!
-//! A field that came off a socket is a slice of the whole read buffer and would keep all of it
-//! alive; one that the handler made is an allocation by itself. A stored head has one allocation for
-//! all its values, so that it costs what it weighs, and a map of exactly its own size.
+//! A value that came off a socket is a slice of the whole read buffer and would keep all of it alive;
+//! one that the handler made is an allocation by itself. What is stored has one allocation for all its
+//! values, so that it costs what it weighs.
 
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue};
 
-/// Returns `headers` in memory of their own: one block for all values.
+/// Returns `headers` in memory of their own: a map of exactly their size, and one block for all values.
 pub(crate) fn own(headers: &HeaderMap) -> HeaderMap {
-    let length = headers.values().map(HeaderValue::len).sum();
-    let mut text = BytesMut::with_capacity(length);
-    // One field may be added on the way out without the index growing: routers tell the length.
-    let mut owned = HeaderMap::with_capacity(headers.keys_len() + 2);
-    for (name, value) in headers {
-        text.extend_from_slice(value.as_bytes());
-        owned.append(name, value.clone());
+    let values = own_values(headers.values().cloned().collect());
+    // A clone is as large as its content; the original may have room to grow.
+    let mut owned = headers.clone();
+    for (place, value) in owned.values_mut().zip(values) {
+        *place = value;
     }
-    // A clone is as large as its content; the original has room to grow.
-    let mut owned = owned.clone();
+    owned
+}
+
+/// Returns the same values in one block.
+pub(super) fn own_values(mut values: Vec<HeaderValue>) -> Vec<HeaderValue> {
+    let length = values.iter().map(HeaderValue::len).sum();
+    let mut text = BytesMut::with_capacity(length);
+    for value in &values {
+        text.extend_from_slice(value.as_bytes());
+    }
     let mut text = text.freeze();
-    for value in owned.values_mut() {
+    for value in &mut values {
         let bytes = text.split_to(value.len());
         // What was a field value is one still, so the error never comes; the old value would do.
         if let Ok(mut slice) = HeaderValue::from_maybe_shared(bytes) {
@@ -28,7 +34,7 @@ pub(crate) fn own(headers: &HeaderMap) -> HeaderMap {
             *value = slice;
         }
     }
-    owned
+    values
 }
 
 #[cfg(test)]

@@ -87,11 +87,12 @@ impl Sample {
             reuse: ReuseFlags::default(),
             negotiated: false,
         });
-        Arc::new(Entry {
-            head: Arc::new(head),
-            body: compress::pack(self.body, self.coding),
-            trailers: self.trailers.map(Box::new),
-        })
+        let body = compress::pack(self.body, self.coding);
+        Arc::new(Entry::new(
+            Arc::new(head),
+            body,
+            self.trailers.map(Box::new),
+        ))
     }
 }
 

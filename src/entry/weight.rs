@@ -1,21 +1,21 @@
 //! What does a stored response cost in memory?
 //!
 //! Everything it holds, the allocator's share of every block included. Blocks that may be shared
-//! with others (tags, `Vary` names) count in full, and so does what only the first hit makes: the
-//! ready header maps and the owners that a `Bytes` gets when it is first cloned. Not counted here: the slot of the index, which is
-//! the store's to add.
+//! with others (tags, `Vary` names) count in full, and so do the owners that a `Bytes` gets when it is
+//! first cloned. Not counted here: what is [kept once](super::pool) for all, and the slot of the index,
+//! which is the store's to add.
 
 use std::mem::size_of;
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
-use super::{Coding, Entry, Head, StoredBody, Variation};
+use super::{Entry, Fields, Head, StoredBody, Variation};
 
 /// The two counters in front of what an `Arc` holds, in bytes.
 const ARC: usize = 2 * size_of::<usize>();
 
 /// What the first clone of a `Bytes` adds to it, in bytes: its shared owner. Every hit clones.
-const SHARED: usize = 3 * size_of::<usize>();
+pub(super) const SHARED: usize = 3 * size_of::<usize>();
 
 /// A field in a `HeaderMap` in bytes: hash, name, value and links.
 const FIELD: usize = size_of::<HeaderName>() + size_of::<HeaderValue>() + 4 * size_of::<usize>();
@@ -25,10 +25,6 @@ const FURTHER_LINE: usize = size_of::<HeaderValue>() + 4 * size_of::<usize>();
 
 /// A position in the table of a `HeaderMap` in bytes.
 const POSITION: usize = 2 * size_of::<u16>();
-
-/// What the values of `Age`, `Content-Length` and `Cache-Status` take in bytes, made anew every second:
-/// the first two are numbers of up to 20 digits, the third is as long as larder's own words.
-const CHANGING: usize = 2 * block(20) + block(64) + 3 * block(SHARED);
 
 /// Returns what an allocator takes for `bytes` bytes; nothing for none.
 ///
@@ -46,11 +42,16 @@ impl Entry {
     /// Returns what this entry costs in memory, in bytes. It never changes.
     pub(crate) fn weight(&self) -> u64 {
         let trailers = self.trailers.as_ref().map_or(0, |trailers| {
-            block(size_of::<HeaderMap>()) + map(trailers, 0) + text(trailers)
+            block(size_of::<HeaderMap>()) + map_weight(trailers) + text(trailers)
         });
+        let compressed = self
+            .compressed
+            .as_ref()
+            .map_or(0, |fields| block(size_of::<Fields>()) + fields.weight());
         let bytes = block(ARC + size_of::<Self>())
-            + self.head.weight(self.body.coding)
+            + self.head.weight()
             + self.body.weight()
+            + compressed
             + self.value_weight()
             + trailers;
         u64::try_from(bytes).unwrap_or(u64::MAX)
@@ -81,42 +82,24 @@ impl Entry {
 }
 
 impl Head {
-    /// Returns what the head costs once it was sent in all forms that a body of `coding` has.
-    fn weight(&self, coding: Coding) -> usize {
+    fn weight(&self) -> usize {
         let tags: usize = self.tags.iter().map(|tag| block(ARC + tag.len())).sum();
         block(ARC + size_of::<Self>())
             + block(ARC + self.key.len())
-            + self.variation.as_ref().map_or(0, Variation::weight)
+            + self.variation.as_ref().map_or(0, |variation| {
+                block(size_of::<Variation>()) + variation.weight()
+            })
             + block(size_of_val(&*self.seal.targets))
             + block(size_of_val(&*self.tags))
             + tags
-            // It is in both forms, too.
-            + 3 * block(self.inherited_length())
-            + self.with_fields(|fields| text(fields) + forms(fields, coding))
-    }
-}
-
-/// Returns what the maps cost that are ready to be sent, without the text that they share.
-///
-/// `Age` is in each of them. `Cache-Status` and `Content-Length` join it when it is sent for the first
-/// time, and to the gzip form `Content-Encoding` and an entity tag of its own.
-fn forms(fields: &HeaderMap, coding: Coding) -> usize {
-    let plain = map(fields, 2) + CHANGING;
-    match coding {
-        Coding::Identity | Coding::Lz4 => plain,
-        Coding::Gzip => {
-            let tag = fields
-                .get(header::ETAG)
-                .map_or(0, |tag| block(tag.len() + 2) + block(SHARED));
-            plain + map(fields, 3) + CHANGING + tag
-        }
+            + self.fields.weight()
     }
 }
 
 impl Variation {
     /// Returns what the names and values cost in memory, in bytes.
     pub(crate) fn weight(&self) -> usize {
-        let names: usize = self.names.iter().map(name).sum();
+        let names: usize = self.names.iter().map(name_weight).sum();
         block(ARC + size_of_val(&*self.names)) + names + block(self.selecting.len())
     }
 }
@@ -130,9 +113,9 @@ impl StoredBody {
     }
 }
 
-/// Returns what a map like `headers` with `more` fields costs, without its text.
-fn map(headers: &HeaderMap, more: usize) -> usize {
-    let fields = headers.keys_len() + more;
+/// Returns what a map like `headers` costs, without its text.
+pub(super) fn map_weight(headers: &HeaderMap) -> usize {
+    let fields = headers.keys_len();
     if fields == 0 {
         return 0;
     }
@@ -148,13 +131,13 @@ fn map(headers: &HeaderMap, more: usize) -> usize {
 
 /// Returns what the names and values of `headers`, made by [`super::own`], cost.
 fn text(headers: &HeaderMap) -> usize {
-    let names: usize = headers.keys().map(name).sum();
+    let names: usize = headers.keys().map(name_weight).sum();
     let values: usize = headers.values().map(HeaderValue::len).sum();
     names + block(values) + block(SHARED)
 }
 
 /// Returns what a field name allocates: nothing for those that `http` keeps as a number.
-fn name(name: &HeaderName) -> usize {
+pub(super) fn name_weight(name: &HeaderName) -> usize {
     if NUMBERED.contains(name) {
         0
     } else {

@@ -17,7 +17,7 @@ use crate::{
     invalidate::Consistency,
     key::check_name,
     observe::{Counters, Durations, RouteStates, Snapshot, Windows},
-    semantics::cache_status::Name,
+    semantics::cache_status::{HitMembers, Name},
     store::Memory,
 };
 #[cfg(feature = "redis")]
@@ -186,7 +186,7 @@ impl LarderBuilder {
     /// not be read, and a Redis at all outside of a tokio runtime.
     pub async fn build(self) -> Result<Larder, Error> {
         check_name(ErrorKind::Configuration, "namespace", &self.namespace)?;
-        let name = self.checked_name()?;
+        let name = Some(self.checked_name()?).filter(|_| self.cache_status);
         let first = Snapshot::first(self.clock.now());
         #[cfg(feature = "redis")]
         let (second, writer) = match &self.redis {
@@ -225,7 +225,8 @@ impl LarderBuilder {
             #[cfg(feature = "admin")]
             insight: super::Insight::default(),
             namespace: self.namespace.into(),
-            name: self.cache_status.then_some(name),
+            hits: name.as_ref().and_then(HitMembers::of),
+            name,
             max_body: self.max_body,
             memory: self.memory,
             // As much again as what is stored: fills in progress are what will be stored next.

@@ -25,7 +25,7 @@ use crate::{
     flight::{Flights, SharedBody},
     invalidate::{Ack, Purge, Trust, ids},
     observe::{Counters, Durations, Event, RouteStates, Span, Statistics, Windows},
-    semantics::cache_status::Name,
+    semantics::cache_status::{HitMembers, Name},
     store::{Memory, SecondTier},
 };
 
@@ -61,6 +61,8 @@ pub(crate) struct Core {
     pub(crate) namespace: Box<str>,
     /// The name in `Cache-Status`; none if the field is not wanted.
     pub(crate) name: Option<Name>,
+    /// What hits say there.
+    pub(crate) hits: Option<&'static HitMembers>,
     pub(crate) max_body: u64,
     /// How many bytes the first tier may take.
     pub(crate) memory: u64,

@@ -3,7 +3,11 @@
 //! By one member of the `Cache-Status` list (RFC 9211). Not covered: whether a response gets one,
 //! and who may see the key.
 
+mod hits;
+
 use bytes::{BufMut, BytesMut};
+
+pub(crate) use self::hits::{HitMembers, MEMORY};
 
 /// The largest number that a structured field can carry (RFC 9651 §3.3.1).
 const LARGEST_INTEGER: i64 = 999_999_999_999_999;

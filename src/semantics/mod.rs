@@ -14,6 +14,7 @@ pub(crate) mod freshness;
 pub(crate) mod groups;
 pub(crate) mod methods;
 pub(crate) mod no_vary_search;
+pub(crate) mod numbered;
 pub(crate) mod ranges;
 pub(crate) mod reuse;
 #[cfg(test)]

@@ -55,7 +55,7 @@ pub(crate) fn answer<B>(
         Told::Hit => status::hit(core, entry.life.ttl(now)),
         Told::As(member) => member,
     };
-    let fields = entry.fields(form, now, member);
+    let fields = entry.fields(form, now, member.as_ref());
     let conditional = asked.facts.has_condition() || asked.facts.wants_range();
     let mut response = if conditional {
         conditionally(core, entry, asked, form, fields)?
@@ -94,12 +94,15 @@ pub(crate) fn verbatim(entry: &Entry, asked: &Asked<'_>) -> Option<Form> {
 /// Makes the answer that is [verbatim] in this form.
 #[inline]
 pub(crate) fn ready(core: &Core, entry: &Entry, form: Form, now: Timestamp) -> Response<Bytes> {
-    let bytes = &entry.body.bytes;
-    // A response without content has no length either (RFC 9110 §8.6).
-    let length = (entry.status != StatusCode::NO_CONTENT)
-        .then(|| u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-    let head = entry.hit(form, length, now, |ttl| status::hit(core, ttl));
-    head.map(|()| bytes.clone())
+    let ttl = entry.life.ttl(now);
+    let fields = match status::ready_hit(core, ttl) {
+        Some(member) => entry.fields(form, now, Some(member)),
+        None => entry.fields(form, now, status::hit(core, ttl).as_ref()),
+    };
+    let mut response = Response::new(entry.body.bytes.clone());
+    *response.status_mut() = entry.status;
+    *response.headers_mut() = fields;
+    response
 }
 
 fn conditionally<B>(

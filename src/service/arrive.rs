@@ -239,11 +239,11 @@ fn renewed(
     // Nobody else has the head yet, so that the second way is never taken.
     let head = Arc::into_inner(head)
         .unwrap_or_else(|| unstored(kept, parts.status, parts.headers.clone()));
-    let renewed = Arc::new(Entry {
-        head: Arc::new(head.renewing(entry)),
-        body: entry.body.clone(),
-        trailers: entry.trailers.clone(),
-    });
+    let renewed = Arc::new(Entry::new(
+        Arc::new(head.renewing(entry)),
+        entry.body.clone(),
+        entry.trailers.clone(),
+    ));
     if !stored {
         return Renewed::ForOne(renewed);
     }

@@ -58,6 +58,9 @@ impl Facts {
     fn mark(name: &HeaderName, value: &HeaderValue) -> u16 {
         if *name == header::ACCEPT_ENCODING {
             Self::ENCODING
+        } else if *name == header::USER_AGENT || *name == header::ACCEPT_LANGUAGE {
+            // Nearly all requests have them, and they say nothing.
+            0
         } else if *name == header::ACCEPT {
             if value.as_bytes().starts_with(b"text/event-stream") {
                 Self::EVENTS

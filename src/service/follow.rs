@@ -15,7 +15,7 @@ use super::{
     status,
 };
 use crate::{
-    entry::{Entry, Form, Head},
+    entry::{Entry, Head},
     flight::{BodyReader, Follower, Landing},
     handle::Draft,
     observe::Outcome,
@@ -98,7 +98,7 @@ pub(crate) async fn follow<B>(
             let mut response = Response::new(CacheBody::shared(reader, draft.length, None));
             Mark::add(core, response.extensions_mut());
             *response.status_mut() = draft.head.status;
-            *response.headers_mut() = draft.head.fields(Form::Plain, now, member);
+            *response.headers_mut() = draft.head.fields(now, member.as_ref());
             Followed::Answer(response)
         }
         Landing::Landed(entry) => {

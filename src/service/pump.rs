@@ -414,9 +414,7 @@ impl Pump {
         self.core.durations.fills.record(self.began.elapsed());
         self.state.count_filled(length);
         let wish = match self.wish {
-            Coding::Gzip if !self.head.with_fields(|fields| compressible(fields, length)) => {
-                Coding::Identity
-            }
+            Coding::Gzip if !compressible(&self.head.headers(), length) => Coding::Identity,
             wish => wish,
         };
         let trailers = trailers.map(Box::new);
@@ -431,11 +429,7 @@ impl Pump {
             pack(bytes.clone(), wish)
         };
         let head = Arc::clone(&self.head);
-        let entry = Arc::new(Entry {
-            head,
-            body,
-            trailers: trailers.clone(),
-        });
+        let entry = Arc::new(Entry::new(head, body, trailers.clone()));
         let whence = self.store(&entry).cloned();
         let later = takes_long && later;
         if !later {

@@ -8,20 +8,26 @@ use crate::{
     handle::Core,
     observe::Bypass,
     semantics::{
-        cache_status::{Forward, Handling, Member},
+        cache_status::{Forward, Handling, MEMORY, Member},
         fields,
     },
 };
 
-/// The tier that answers in process, as the detail of a hit.
-const MEMORY: &str = "MEMORY";
-
 /// The tier that nodes share.
 const SECOND: &str = "REDIS";
 
+/// Returns the member of an answer out of the store, if it is one of those that are kept.
+#[inline]
+pub(crate) fn ready_hit(core: &Core, ttl: i64) -> Option<&'static HeaderValue> {
+    core.hits.and_then(|hits| hits.kept(ttl))
+}
+
 /// Returns the member of an answer out of the store.
 pub(crate) fn hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
-    member(core, Handling::Hit, Some(ttl), Some(MEMORY))
+    match core.hits {
+        Some(hits) => Some(hits.kept(ttl).cloned().unwrap_or_else(|| hits.late(ttl))),
+        None => member(core, Handling::Hit, Some(ttl), Some(MEMORY)),
+    }
 }
 
 /// Returns the member of an answer out of the second tier.

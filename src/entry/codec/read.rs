@@ -276,15 +276,13 @@ impl<'a> Sections<'a> {
             negotiated: fixed.has(flag::NEGOTIATED),
         });
         let trailers = self.trailers.map(fields).transpose()?;
-        Ok(Entry {
-            head: Arc::new(head),
-            body: StoredBody {
-                bytes: input.slice_ref(body),
-                coding: fixed.coding,
-                length: fixed.length,
-            },
-            trailers: trailers.map(|trailers| Box::new(own(&trailers))),
-        })
+        let body = StoredBody {
+            bytes: input.slice_ref(body),
+            coding: fixed.coding,
+            length: fixed.length,
+        };
+        let trailers = trailers.map(|trailers| Box::new(own(&trailers)));
+        Ok(Entry::new(Arc::new(head), body, trailers))
     }
 
     /// Makes the targets from where the request went, and from the tags.

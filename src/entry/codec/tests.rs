@@ -74,15 +74,13 @@ fn full() -> Entry {
         },
         negotiated: true,
     });
-    Entry {
-        head: head.into(),
-        body: StoredBody {
-            bytes: Bytes::from_static(b"hello, world"),
-            coding: Coding::Identity,
-            length: 12,
-        },
-        trailers: Some(Box::new(fields(&[("grpc-status", "0")]))),
-    }
+    let body = StoredBody {
+        bytes: Bytes::from_static(b"hello, world"),
+        coding: Coding::Identity,
+        length: 12,
+    };
+    let trailers = Box::new(fields(&[("grpc-status", "0")]));
+    Entry::new(head.into(), body, Some(trailers))
 }
 
 fn bytes(entry: &Entry) -> Bytes {

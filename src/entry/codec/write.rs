@@ -87,7 +87,7 @@ fn put_fixed(out: &mut Vec<u8>, entry: &Entry, life: &Life) {
 fn put_sections(out: &mut Vec<u8>, entry: &Entry, origin: &Origin<'_>) {
     put_section(out, section::KEY, |out| out.extend_from_slice(&entry.key));
     if let Some(variation) = &entry.variation {
-        let Variation { names, selecting } = variation;
+        let Variation { names, selecting } = &**variation;
         put_section(out, section::VARIATION, |out| {
             put_variation(out, selecting, names);
         });

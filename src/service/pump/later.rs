@@ -35,11 +35,7 @@ impl Pump {
             .iter()
             .any(|entry| Arc::ptr_eq(&entry.head, &self.head))
         {
-            let entry = Entry {
-                head: Arc::clone(&self.head),
-                body,
-                trailers: plain.trailers,
-            };
+            let entry = Entry::new(Arc::clone(&self.head), body, plain.trailers);
             let entry = Arc::new(entry);
             self.core.store.insert(&self.primary, Arc::clone(&entry));
             self.core.send(&self.primary, &entry, plain.whence);

@@ -264,9 +264,9 @@ fn flood(response: impl Fn(u32) -> Sample, serve: bool) -> f64 {
             let entry = response(at).entry();
             memory.insert(&entry.key.clone(), Arc::clone(&entry));
             if serve {
-                let status = |_| Some(HeaderValue::from_static("larder; hit; ttl=60"));
+                let status = HeaderValue::from_static("larder; hit; ttl=60");
                 drop((
-                    entry.hit(Form::Plain, Some(1), NOW, status),
+                    entry.fields(Form::Plain, NOW, Some(&status)),
                     entry.body.clone(),
                 ));
             }

@@ -239,7 +239,7 @@ impl Inner {
         };
         match reader.read(answer, wanted.primary, wanted.place) {
             Read::Entry(entry) if *entry.key != **wanted.primary => Read::Nothing,
-            Read::Entry(entry) if entry.variation.as_ref() != variation => Read::Nothing,
+            Read::Entry(entry) if entry.variation.as_deref() != variation => Read::Nothing,
             Read::Corrupt => {
                 self.tally.corrupt.add(1);
                 self.queue.push(Job::Remove(name));

@@ -1,0 +1,204 @@
+//! How are the fields of a stored response kept? What it has in common with others, apart from what is
+//! its own.
+//!
+//! The responses of one route have the same field names, and most of their values are the same, too.
+//! Both are a [`Shape`], which is kept once however many responses have it, as a map that only wants to
+//! be copied. To each response belong the values that differ: validators as a rule.
+//!
+//! A hit copies the map of the shape and puts in what is missing. The values of a shape are part of
+//! the process for good, so that copying them counts nothing; a value that is owned is counted by all
+//! threads that copy it at the same place.
+
+use std::{mem, sync::Arc};
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::{
+    head::CACHE_STATUS,
+    own::own_values,
+    pool,
+    weight::{SHARED, block, map_weight, name_weight},
+};
+use crate::semantics::validators::weaken_etag;
+
+/// The fields of a stored response, without those that tell of the moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Fields {
+    shape: Arc<Shape>,
+    /// The values that are not in the shape, in the order of their places there.
+    own: Box<[HeaderValue]>,
+}
+
+/// What many responses have in common.
+#[derive(Debug)]
+pub(super) struct Shape {
+    /// `Age` and `Cache-Status` with nothing in them, then the fields whose values are not common, with
+    /// nothing in them, too, then the others. Of the right size.
+    fields: HeaderMap,
+    /// Whether the first of the values that are not common is the handler's own `Cache-Status`.
+    inherits_status: bool,
+    /// Whether it is kept for others.
+    is_pooled: bool,
+}
+
+/// The fields that are told anew with each answer, in their places.
+const TOLD: [HeaderName; 2] = [header::AGE, CACHE_STATUS];
+
+impl Fields {
+    /// Returns the end-to-end fields of a handler's answer. The length is left out: it depends on the
+    /// form in which a body goes out. So is the age.
+    pub(crate) fn new(headers: &HeaderMap) -> Self {
+        let mut own = Vec::new();
+        let inherited = joined(headers, &CACHE_STATUS);
+        let mut sketch = pool::Sketch::new(inherited.is_some());
+        own.extend(inherited);
+        let mut common = Vec::new();
+        let is_kept = |name: &&HeaderName| !TOLD.contains(name) && *name != header::CONTENT_LENGTH;
+        for name in headers.keys().filter(is_kept) {
+            let lines = headers.get_all(name);
+            let values: Option<Vec<_>> =
+                lines.iter().map(|line| pool::common(name, line)).collect();
+            if let Some(values) = values {
+                common.extend(values.into_iter().map(|value| (name, value)));
+            } else {
+                for line in lines {
+                    sketch.add(name, &NOTHING);
+                    own.push(line.clone());
+                }
+            }
+        }
+        for (name, value) in &common {
+            sketch.add(name, value);
+        }
+        Self {
+            shape: sketch.shape(),
+            own: own_values(own).into(),
+        }
+    }
+
+    /// Returns the fields of the answer whose body larder has compressed.
+    pub(crate) fn compressed(&self) -> Self {
+        let mut headers = self.to_map();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        // Larder's own coding of the body has other bytes (RFC 9110 §8.8.3.3).
+        weaken_etag(&mut headers);
+        Self::new(&headers)
+    }
+
+    /// Returns the fields as the handler sent them.
+    pub(crate) fn to_map(&self) -> HeaderMap {
+        let mut headers = self.answer(&NOTHING, None);
+        headers.remove(header::AGE);
+        headers
+    }
+
+    /// Returns the fields of an answer, with `status` as our member of `Cache-Status`.
+    #[inline(always)]
+    pub(crate) fn answer(&self, age: &HeaderValue, status: Option<&HeaderValue>) -> HeaderMap {
+        match status {
+            Some(status) if !self.shape.inherits_status => self.filled(age, status, &self.own),
+            _ => self.answer_with_others(age, status),
+        }
+    }
+
+    /// The same, where there is no member of ours or the handler has passed one on, too.
+    #[cold]
+    fn answer_with_others(&self, age: &HeaderValue, status: Option<&HeaderValue>) -> HeaderMap {
+        let (inherited, own) = match self.own.split_first() {
+            Some((inherited, own)) if self.shape.inherits_status => (Some(inherited), own),
+            _ => (None, &*self.own),
+        };
+        match (inherited, status) {
+            (Some(inherited), Some(status)) => self.filled(age, &added(inherited, status), own),
+            (Some(status), None) | (None, Some(status)) => self.filled(age, status, own),
+            (None, None) => {
+                let mut headers = self.filled(age, &NOTHING, own);
+                headers.remove(&CACHE_STATUS);
+                headers
+            }
+        }
+    }
+
+    /// Returns a copy of the shape with all that is missing in it.
+    #[inline(always)]
+    fn filled(&self, age: &HeaderValue, status: &HeaderValue, own: &[HeaderValue]) -> HeaderMap {
+        let mut headers = self.shape.fields.clone();
+        let mut places = headers.values_mut();
+        let mut put = |value: &HeaderValue| {
+            if let Some(place) = places.next() {
+                #[expect(
+                    clippy::mem_forget,
+                    reason = "what stands there is part of the program"
+                )]
+                mem::forget(mem::replace(place, value.clone()));
+            }
+        };
+        put(age);
+        put(status);
+        own.iter().for_each(put);
+        headers
+    }
+
+    /// Returns what these fields take beside what all of their shape share, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let shape = if self.shape.is_pooled {
+            0
+        } else {
+            self.shape.weight()
+        };
+        let text: usize = self.own.iter().map(HeaderValue::len).sum();
+        let text = match text {
+            0 => 0,
+            text => block(text) + block(SHARED),
+        };
+        shape + block(size_of_val(&*self.own)) + text
+    }
+}
+
+/// What stands where a value is to be put.
+pub(super) const NOTHING: HeaderValue = HeaderValue::from_static("");
+
+impl Shape {
+    pub(super) fn new<'a>(
+        lines: impl ExactSizeIterator<Item = &'a (HeaderName, HeaderValue)>,
+        inherits_status: bool,
+        is_pooled: bool,
+    ) -> Self {
+        // One field may be added on the way out without the index growing.
+        let mut fields = HeaderMap::with_capacity(TOLD.len() + lines.len() + 1);
+        for name in TOLD {
+            fields.insert(name, NOTHING);
+        }
+        for (name, value) in lines {
+            fields.append(name, value.clone());
+        }
+        Self {
+            // A clone is as large as its content; the original has room to grow.
+            fields: fields.clone(),
+            inherits_status,
+            is_pooled,
+        }
+    }
+
+    /// Returns about what it takes, in bytes.
+    pub(super) fn weight(&self) -> usize {
+        let names: usize = self.fields.keys().map(name_weight).sum();
+        block(size_of::<Self>() + 2 * size_of::<usize>()) + map_weight(&self.fields) + names
+    }
+}
+
+/// Returns all lines of a list field as one.
+fn joined(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(name).iter();
+    let first = lines.next()?.clone();
+    Some(lines.fold(first, |all, line| added(&all, line)))
+}
+
+/// Returns `member` behind what is there already.
+fn added(before: &HeaderValue, member: &HeaderValue) -> HeaderValue {
+    let all = [before.as_bytes(), b", ", member.as_bytes()].concat();
+    HeaderValue::from_bytes(&all).unwrap_or_else(|_| member.clone())
+}
+
+#[cfg(test)]
+mod tests;
