@@ -113,15 +113,14 @@ async fn both<A: Future, B: Future>(
 fn judge(fetch: &Fetch, entry: Entry, trust: Trust) -> Second {
     let kept = &fetch.kept;
     let core = &kept.shared.core;
-    let (arrived, known) = (core.clock.now(), fetch.stale.as_deref());
-    let Some((entry, verdict)) = core.promote(&kept.key, entry, trust, arrived, known) else {
+    let (now, known) = (core.clock.now(), fetch.stale.as_deref());
+    let Some((entry, verdict)) = core.promote(&kept.key, entry, trust, now, known) else {
         return Second::Nothing;
     };
     let soft_at = match verdict {
         Verdict::Soft(at) => Some(at),
         Verdict::Valid | Verdict::Dead(_) => None,
     };
-    let now = core.clock.now();
     let stored = Stored {
         life: &entry.life,
         flags: entry.reuse,

@@ -114,6 +114,12 @@ impl Connections {
         Ok(Self { inner })
     }
 
+    /// Returns whether all lanes for requests are there.
+    #[cfg(test)]
+    pub(super) fn are_made(&self) -> bool {
+        self.inner.front.least_busy().is_some()
+    }
+
     pub(crate) fn layout(&self) -> &Layout {
         &self.inner.layout
     }

@@ -40,6 +40,10 @@ use crate::error::Error;
 /// peer may have vanished without a word.
 const MOST_SILENCES: u32 = 3;
 
+/// An answer that did not come in time counts as so many who wait: whoever gave up waits no longer, and
+/// the lane may still be stuck. It is not left alone for good, or it would never be found well again.
+const SILENCE_COUNTS_AS: usize = 16;
+
 /// How old a lane is at the least before it is given up to look for the primary elsewhere.
 const SHORTEST_LIFE: Duration = Duration::from_secs(1);
 
@@ -63,6 +67,12 @@ pub(super) struct LaneState {
 }
 
 impl LaneState {
+    /// Returns how busy the lane seems to be.
+    fn load(&self) -> usize {
+        let silences = usize::try_from(self.silences.load(Ordering::Relaxed)).unwrap_or_default();
+        self.waiting.load(Ordering::Relaxed) + SILENCE_COUNTS_AS * silences
+    }
+
     /// Counts one who waits for an answer, until what is returned is dropped.
     pub(super) fn waits(&self) -> Waits<'_> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
@@ -145,13 +155,12 @@ impl Lanes {
 
     /// Returns the lane on which the fewest wait. None if not all of them are there and well: the pool
     /// has to see to them then.
-    fn least_busy(&self) -> Option<Lane> {
+    pub(super) fn least_busy(&self) -> Option<Lane> {
         let made = self.manager.made.load();
         let all_are_well =
             made.len() >= self.number && !made.iter().any(|lane| self.manager.is_broken(lane));
-        let waiting = |lane: &&Lane| lane.state.waiting.load(Ordering::Relaxed);
-        let least = made.iter().filter(|_| all_are_well).min_by_key(waiting);
-        least.cloned()
+        let lanes = made.iter().filter(|_| all_are_well);
+        lanes.min_by_key(|lane| lane.state.load()).cloned()
     }
 }
 

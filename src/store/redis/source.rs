@@ -135,11 +135,16 @@ impl Source {
 #[cfg(feature = "redis-cluster")]
 const CLUSTER_RETRIES: u32 = 3;
 
+/// How many questions may wait for a connection's own task to send them. Who found no place would have
+/// to be woken once more before his is sent.
+const QUESTIONS: usize = 1024;
+
 /// Whoever sends has a budget of his own, and gives up himself.
 fn config(pushes: Option<Arc<dyn AsyncPushSender>>) -> AsyncConnectionConfig {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(None)
-        .set_response_timeout(None);
+        .set_response_timeout(None)
+        .set_pipeline_buffer_size(QUESTIONS);
     match pushes {
         Some(pushes) => config.set_push_sender(pushes),
         None => config,

@@ -87,6 +87,36 @@ async fn many_callers_share_two_connections() {
 }
 
 #[tokio::test]
+async fn while_one_lane_waits_for_an_answer_the_others_questions_go_by_the_other_one() {
+    let server = Server::start();
+    let connections = connections(&server);
+    let eventually = async |holds: &dyn Fn() -> bool| {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it never came");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    eventually(&|| connections.are_made()).await;
+    let waiting = connections.clone();
+    let waiting = tokio::spawn(async move {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("BLPOP").arg("nothing").arg(0);
+        waiting.run(&pipeline, Duration::from_secs(60)).await
+    });
+    let clients = || server.ask(&["INFO", "clients"]);
+    eventually(&|| clients().contains("blocked_clients:1")).await;
+    for _ in 0..20 {
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("PING");
+        let answered = connections.run(&pipeline, Duration::from_secs(5)).await;
+        assert!(answered.is_ok(), "it stood behind the one that waits");
+    }
+    server.ask(&["LPUSH", "nothing", "x"]);
+    assert!(waiting.await.unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_killed_server_costs_five_calls_and_is_found_again() {
     let mut server = Server::start();
     let connections = connections(&server);
