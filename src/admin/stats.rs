@@ -39,8 +39,33 @@ pub(super) async fn stats(State(desk): State<Arc<Desk>>) -> Json<Value> {
             "runs": statistics.flights,
             "waiters": desk.core().flights.waiters(),
         },
+        "values": of_values(&desk),
         "second_tier": second_tier(&desk),
     }))
+}
+
+/// Returns how reads of values ended, kind by kind.
+#[cfg(feature = "data")]
+fn of_values(desk: &Desk) -> Value {
+    let kinds = desk.core().values.kinds.all().into_iter();
+    kinds
+        .map(|(kind, counters)| {
+            let [hit, second_tier, stale, load] = counters.statistics(&Traffic::default()).values();
+            json!({
+                "kind": *kind,
+                "hit": hit.2,
+                "second_tier": second_tier.2,
+                "stale": stale.2,
+                "load": load.2,
+            })
+        })
+        .collect()
+}
+
+/// There are no values.
+#[cfg(not(feature = "data"))]
+fn of_values(_: &Desk) -> Value {
+    json!([])
 }
 
 pub(super) async fn routes(State(desk): State<Arc<Desk>>) -> Json<Value> {

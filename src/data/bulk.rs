@@ -173,7 +173,7 @@ where
             .map(|(id, value)| (id, Arc::new(value)))
             .collect();
         for (number, id) in ids.into_iter().enumerate() {
-            self.core.counters.note(Event::ValueLoaded);
+            self.count(Event::ValueLoaded);
             if let (true, Some(second)) = ((number + 1) % written_at_once == 0, &self.core.second) {
                 second.flush_in_time().await;
             }

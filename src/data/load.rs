@@ -362,7 +362,7 @@ where
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Into<Box<dyn error::Error + Send + Sync>> + Send + 'static,
     {
-        self.core.counters.note(Event::ValueLoaded);
+        self.count(Event::ValueLoaded);
         let (loading, place) = (Loading::default(), Gathering::default());
         let value = place
             .scope(load(loading.clone()))

@@ -160,8 +160,8 @@ where
         Gathering::note(&*entry.tags, entry.life.received);
         let stored = self.standing(entry, asked);
         match &stored {
-            Stored::Fresh { .. } => self.core.counters.note(Event::ValueHit),
-            Stored::Stale(_) => self.core.counters.note(Event::ValueStale),
+            Stored::Fresh { .. } => self.count(Event::ValueHit),
+            Stored::Stale(_) => self.count(Event::ValueStale),
             Stored::Spare(_) | Stored::Nothing => {}
         }
         stored
@@ -209,7 +209,7 @@ where
         Gathering::note(&*entry.tags, entry.life.received);
         let stored = self.standing(entry, asked);
         if let Stored::Fresh { .. } = stored {
-            core.counters.note(Event::ValueFound);
+            self.count(Event::ValueFound);
         }
         stored
     }

@@ -9,6 +9,7 @@ use crate::{
     Larder,
     handle::Core,
     invalidate::{Ack, Purge},
+    observe::{Counters, Event},
     policy::{Target, TargetId, fitted_tag},
 };
 
@@ -55,6 +56,7 @@ pub struct Typed<T> {
     pub(super) core: Arc<Core>,
     pub(super) entity: Arc<str>,
     pub(super) settings: Arc<Settings>,
+    reads: Arc<Counters>,
     kind: PhantomData<fn() -> T>,
 }
 
@@ -62,6 +64,12 @@ impl<T> Typed<T> {
     pub(super) fn with(mut self, change: impl FnOnce(&mut Settings)) -> Self {
         change(Arc::make_mut(&mut self.settings));
         self
+    }
+
+    /// Counts how a read ended, for all values and for this kind.
+    pub(super) fn count(&self, event: Event) {
+        self.core.counters.note(event);
+        self.reads.note(event);
     }
 
     /// Returns the tags that every value of this id has.
@@ -101,6 +109,7 @@ impl<T> Clone for Typed<T> {
             core: Arc::clone(&self.core),
             entity: Arc::clone(&self.entity),
             settings: Arc::clone(&self.settings),
+            reads: Arc::clone(&self.reads),
             kind: PhantomData,
         }
     }
@@ -122,9 +131,11 @@ impl Larder {
         T: Serialize + DeserializeOwned + Send + Sync + 'static,
     {
         self.core().note_values();
+        let entity = entity.into();
         Typed {
             core: Arc::clone(self.core()),
-            entity: entity.into(),
+            reads: self.core().values.kinds.of(&entity),
+            entity,
             settings: Arc::default(),
             kind: PhantomData,
         }

@@ -19,6 +19,7 @@ use crate::{
     flight::Flights,
     invalidate::{Ack, Purge, ids},
     key::Key,
+    observe::Kinds,
     policy::Target,
     store::structures::{self, LocalStructures, Operation, Reply},
 };
@@ -37,6 +38,7 @@ pub(crate) struct Values {
     /// Held by the one who compares the version of a row with what is stored here, and stores.
     pub(crate) rows: Mutex<()>,
     structures: LocalStructures,
+    pub(crate) kinds: Kinds,
     /// Whether there are any that handlers may read.
     are_read: AtomicBool,
 }
@@ -80,6 +82,7 @@ impl Default for Values {
             loads: Arc::new(Flights::new()),
             rows: Mutex::default(),
             structures: LocalStructures::default(),
+            kinds: Kinds::default(),
             are_read: AtomicBool::new(false),
         }
     }

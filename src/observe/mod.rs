@@ -2,6 +2,8 @@
 
 mod counters;
 mod histogram;
+#[cfg(feature = "data")]
+mod kinds;
 mod outcome;
 mod place;
 mod routes;
@@ -12,6 +14,8 @@ mod windows;
 
 #[cfg(feature = "metrics")]
 pub(crate) use self::histogram::{SPANS, middle};
+#[cfg(feature = "data")]
+pub(crate) use self::kinds::Kinds;
 #[cfg(feature = "admin")]
 pub(crate) use self::tail::{Filter, Happening, Listening, Tail};
 pub(crate) use self::{

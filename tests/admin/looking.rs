@@ -42,6 +42,27 @@ async fn figures_are_those_of_the_requests() {
 }
 
 #[tokio::test]
+async fn reads_of_values_are_counted_by_their_kind() {
+    let desk = Desk::new().await;
+    let (prices, stock) = (
+        desk.larder.typed::<u64>("price"),
+        desk.larder.typed::<u64>("stock"),
+    );
+    for id in ["1", "1", "2"] {
+        let loaded = prices.get_or_load(id, |_| async { Ok::<_, std::io::Error>(Some(7)) });
+        loaded.await.unwrap();
+    }
+    stock.insert("1", 3).await;
+    stock.get("1").await;
+    let stats = desk.look("/stats").await;
+    let kind = |kind, hit, load| json!({"kind": kind, "hit": hit, "second_tier": 0, "stale": 0, "load": load});
+    assert_eq!(
+        stats["values"],
+        json!([kind("price", 1, 2), kind("stock", 1, 0)])
+    );
+}
+
+#[tokio::test]
 async fn keys_are_listed_in_order_and_page_by_page() {
     let desk = Desk::new().await;
     for id in 0..7 {
