@@ -22,9 +22,10 @@ use super::fields::Shape;
 const MAX_VALUE: usize = 256;
 const MAX_VALUES: usize = 32;
 
-/// How many shapes there are, and how many fields they have at most.
+/// How many shapes there are, how many fields they have at most, and how many bytes of names and values.
 const MAX_SHAPES: usize = 1024;
 const MAX_LINES: usize = 32;
+const MAX_TEXT: usize = 4 << 10;
 
 /// The fields that say the same in most responses of an application.
 const REPEATED: [HeaderName; 23] = [
@@ -103,10 +104,10 @@ impl Sketch {
                 is_pooled,
             ))
         };
-        if self.lines.len() > MAX_LINES {
+        let key = self.key();
+        if self.lines.len() > MAX_LINES || key.len() > MAX_TEXT {
             return shape(false);
         }
-        let key = self.key();
         let mut pool = pool();
         if let Some(known) = pool.shapes.get(&*key) {
             return Arc::clone(known);
@@ -179,6 +180,17 @@ mod tests {
         assert_eq!(common(&header::CONTENT_TYPE, &long), None);
         assert_eq!(common(&header::ETAG, &text(1)), None);
         assert_eq!(common(&HeaderName::from_static("x-own"), &text(1)), None);
+    }
+
+    #[test]
+    fn a_shape_that_is_large_belongs_to_one_response() {
+        let long = HeaderName::from_bytes("n".repeat(MAX_TEXT).as_bytes()).unwrap();
+        let shape = || {
+            let mut sketch = Sketch::new(false);
+            sketch.add(&long, &text(1));
+            sketch.shape()
+        };
+        assert!(!Arc::ptr_eq(&shape(), &shape()));
     }
 
     #[test]

@@ -63,20 +63,22 @@ impl Numbered {
 
     /// Returns the value of a number that is too large to be kept.
     #[cold]
-    pub(crate) fn late(&self, number: u64, make: impl FnOnce() -> Vec<u8>) -> HeaderValue {
+    pub(crate) fn late(&self, number: u64, make: impl Fn() -> Vec<u8>) -> HeaderValue {
         let of = from_ref(self).addr();
         let at = (number ^ (of as u64 >> 6)) % LATE as u64;
         let at = usize::try_from(at).unwrap_or_default();
-        LATELY.with_borrow_mut(|all| {
-            let Some(late) = all.get_mut(at) else {
-                return value_of(make().into());
-            };
+        let remembered = LATELY.try_with(|all| {
+            let mut all = all.try_borrow_mut().ok()?;
+            let late = all.get_mut(at)?;
             if (late.of, late.number) != (of, number) {
                 let value = value_of(make().into());
                 *late = Late { of, number, value };
             }
-            late.value.clone()
-        })
+            Some(late.value.clone())
+        });
+        // At the end of a thread there is no place left to remember it.
+        let remembered = remembered.ok().flatten();
+        remembered.unwrap_or_else(|| value_of(make().into()))
     }
 }
 
