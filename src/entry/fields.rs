@@ -35,6 +35,8 @@ pub(super) struct Shape {
     /// `Age` and `Cache-Status` with nothing in them, then the fields whose values are not common, with
     /// nothing in them, too, then the others. Of the right size.
     fields: HeaderMap,
+    /// The same with `Content-Length`, and nothing in it.
+    sized: HeaderMap,
     /// Whether the first of the values that are not common is the handler's own `Cache-Status`.
     inherits_status: bool,
     /// Whether it is kept for others.
@@ -87,56 +89,65 @@ impl Fields {
 
     /// Returns the fields as the handler sent them.
     pub(crate) fn to_map(&self) -> HeaderMap {
-        let mut headers = self.answer(&NOTHING, None);
+        let mut headers = self.answer(&NOTHING, None, None);
         headers.remove(header::AGE);
         headers
     }
 
     /// Returns the fields of an answer, with `status` as our member of `Cache-Status`.
     #[inline(always)]
-    pub(crate) fn answer(&self, age: &HeaderValue, status: Option<&HeaderValue>) -> HeaderMap {
-        match status {
-            Some(status) if !self.shape.inherits_status => self.filled(age, status, &self.own),
-            _ => self.answer_with_others(age, status),
+    pub(crate) fn answer(
+        &self,
+        age: &HeaderValue,
+        status: Option<&HeaderValue>,
+        length: Option<&HeaderValue>,
+    ) -> HeaderMap {
+        match (status, length) {
+            (Some(status), None) if !self.shape.inherits_status => {
+                filled(&self.shape.fields, age, status, &self.own)
+            }
+            _ => self.other_answer(age, status, length),
         }
     }
 
-    /// The same, where there is no member of ours or the handler has passed one on, too.
-    #[cold]
-    fn answer_with_others(&self, age: &HeaderValue, status: Option<&HeaderValue>) -> HeaderMap {
+    /// The same, with a length, without a member of ours, or where the handler has passed one on, too.
+    #[inline(never)]
+    fn other_answer(
+        &self,
+        age: &HeaderValue,
+        status: Option<&HeaderValue>,
+        length: Option<&HeaderValue>,
+    ) -> HeaderMap {
+        let shape = match length {
+            Some(_) => &self.shape.sized,
+            None => &self.shape.fields,
+        };
+        let mut headers = self.answer_with_others(shape, age, status);
+        if let Some(length) = length {
+            headers.insert(header::CONTENT_LENGTH, length.clone());
+        }
+        headers
+    }
+
+    fn answer_with_others(
+        &self,
+        shape: &HeaderMap,
+        age: &HeaderValue,
+        status: Option<&HeaderValue>,
+    ) -> HeaderMap {
         let (inherited, own) = match self.own.split_first() {
             Some((inherited, own)) if self.shape.inherits_status => (Some(inherited), own),
             _ => (None, &*self.own),
         };
         match (inherited, status) {
-            (Some(inherited), Some(status)) => self.filled(age, &added(inherited, status), own),
-            (Some(status), None) | (None, Some(status)) => self.filled(age, status, own),
+            (Some(inherited), Some(status)) => filled(shape, age, &added(inherited, status), own),
+            (Some(status), None) | (None, Some(status)) => filled(shape, age, status, own),
             (None, None) => {
-                let mut headers = self.filled(age, &NOTHING, own);
+                let mut headers = filled(shape, age, &NOTHING, own);
                 headers.remove(&CACHE_STATUS);
                 headers
             }
         }
-    }
-
-    /// Returns a copy of the shape with all that is missing in it.
-    #[inline(always)]
-    fn filled(&self, age: &HeaderValue, status: &HeaderValue, own: &[HeaderValue]) -> HeaderMap {
-        let mut headers = self.shape.fields.clone();
-        let mut places = headers.values_mut();
-        let mut put = |value: &HeaderValue| {
-            if let Some(place) = places.next() {
-                #[expect(
-                    clippy::mem_forget,
-                    reason = "what stands there is part of the program"
-                )]
-                mem::forget(mem::replace(place, value.clone()));
-            }
-        };
-        put(age);
-        put(status);
-        own.iter().for_each(put);
-        headers
     }
 
     /// Returns what these fields take beside what all of their shape share, in bytes.
@@ -172,9 +183,12 @@ impl Shape {
         for (name, value) in lines {
             fields.append(name, value.clone());
         }
+        // A clone is as large as its content; the original has room to grow.
+        let copy = fields.clone();
+        fields.insert(header::CONTENT_LENGTH, NOTHING);
         Self {
-            // A clone is as large as its content; the original has room to grow.
-            fields: fields.clone(),
+            fields: copy,
+            sized: fields.clone(),
             inherits_status,
             is_pooled,
         }
@@ -183,8 +197,36 @@ impl Shape {
     /// Returns about what it takes, in bytes.
     pub(super) fn weight(&self) -> usize {
         let names: usize = self.fields.keys().map(name_weight).sum();
-        block(size_of::<Self>() + 2 * size_of::<usize>()) + map_weight(&self.fields) + names
+        block(size_of::<Self>() + 2 * size_of::<usize>())
+            + map_weight(&self.fields)
+            + map_weight(&self.sized)
+            + 2 * names
     }
+}
+
+/// Returns a copy of a shape with what is missing in it.
+#[inline(always)]
+fn filled(
+    shape: &HeaderMap,
+    age: &HeaderValue,
+    status: &HeaderValue,
+    own: &[HeaderValue],
+) -> HeaderMap {
+    let mut headers = shape.clone();
+    let mut places = headers.values_mut();
+    let mut put = |value: &HeaderValue| {
+        if let Some(place) = places.next() {
+            #[expect(
+                clippy::mem_forget,
+                reason = "what stands there is part of the program"
+            )]
+            mem::forget(mem::replace(place, value.clone()));
+        }
+    };
+    put(age);
+    put(status);
+    own.iter().for_each(put);
+    headers
 }
 
 /// Returns all lines of a list field as one.

@@ -219,7 +219,7 @@ impl Head {
     /// Returns the fields of an answer with the body as the handler sent it, with `status` as our
     /// `Cache-Status` member. The length is left to the body.
     pub(crate) fn fields(&self, now: Timestamp, status: Option<&HeaderValue>) -> HeaderMap {
-        self.told(&self.fields, now, status)
+        self.told(&self.fields, now, status, None)
     }
 
     #[inline(always)]
@@ -228,6 +228,7 @@ impl Head {
         fields: &Fields,
         now: Timestamp,
         status: Option<&HeaderValue>,
+        length: Option<&HeaderValue>,
     ) -> HeaderMap {
         static AGES: Numbered = Numbered::new();
         let age = self.life.age(now) / 1000;
@@ -239,7 +240,7 @@ impl Head {
             late = AGES.late(age, make);
             &late
         };
-        fields.answer(age, status)
+        fields.answer(age, status, length)
     }
 
     /// Returns the place of the value that the body is the written form of.

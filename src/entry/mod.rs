@@ -22,7 +22,7 @@ mod weight;
 use std::{ops::Deref, sync::Arc};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use self::fields::Fields;
 pub(crate) use self::{
@@ -32,7 +32,7 @@ pub(crate) use self::{
     seal::{Position, Seal},
     weight::block,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, semantics::numbered::Numbered};
 
 /// One stored response, decoded and ready to be served.
 #[derive(Debug)]
@@ -65,11 +65,37 @@ impl Entry {
         now: Timestamp,
         status: Option<&HeaderValue>,
     ) -> HeaderMap {
-        let fields = match (form, &self.compressed) {
+        self.told(self.in_form(form), now, status, None)
+    }
+
+    /// Returns the fields of an answer with all of what is stored, in the form in which it is stored, to
+    /// a router: it tells the length, and one more field among those that are ready costs less than a
+    /// map that grows.
+    #[inline(never)]
+    pub(crate) fn fields_for_router(
+        &self,
+        form: Form,
+        now: Timestamp,
+        status: Option<&HeaderValue>,
+    ) -> HeaderMap {
+        static LENGTHS: Numbered = Numbered::new();
+        let length = u64::try_from(self.body.bytes.len()).unwrap_or(u64::MAX);
+        let make = || length.to_string().into_bytes();
+        let length = match LENGTHS.kept(length, make) {
+            Some(kept) => kept.clone(),
+            None => LENGTHS.late(length, make),
+        };
+        // A response without content has no length either (RFC 9110 §8.6).
+        let length = (self.status != StatusCode::NO_CONTENT).then_some(&length);
+        self.told(self.in_form(form), now, status, length)
+    }
+
+    #[inline]
+    fn in_form(&self, form: Form) -> &Fields {
+        match (form, &self.compressed) {
             (Form::Gzip, Some(compressed)) => compressed,
             _ => &self.head.fields,
-        };
-        self.told(fields, now, status)
+        }
     }
 }
 

@@ -93,11 +93,24 @@ pub(crate) fn verbatim(entry: &Entry, asked: &Asked<'_>) -> Option<Form> {
 
 /// Makes the answer that is [verbatim] in this form.
 #[inline]
-pub(crate) fn ready(core: &Core, entry: &Entry, form: Form, now: Timestamp) -> Response<Bytes> {
+pub(crate) fn ready(
+    core: &Core,
+    entry: &Entry,
+    form: Form,
+    now: Timestamp,
+    is_in_router: bool,
+) -> Response<Bytes> {
     let ttl = entry.life.ttl(now);
     let fields = match status::ready_hit(core, ttl) {
-        Some(member) => entry.fields(form, now, Some(member)),
-        None => entry.fields(form, now, status::hit(core, ttl).as_ref()),
+        Some(member) if !is_in_router => entry.fields(form, now, Some(member)),
+        _ => {
+            let member = status::hit(core, ttl);
+            if is_in_router {
+                entry.fields_for_router(form, now, member.as_ref())
+            } else {
+                entry.fields(form, now, member.as_ref())
+            }
+        }
     };
     let mut response = Response::new(entry.body.bytes.clone());
     *response.status_mut() = entry.status;

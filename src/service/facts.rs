@@ -39,6 +39,7 @@ impl Facts {
     const CALLER: u16 = 1 << 10;
 
     /// Reads the fields, and finds the `Host` lines among them.
+    #[inline]
     pub(crate) fn read(headers: &HeaderMap) -> (Self, Host<'_>) {
         let mut marks = 0;
         let mut host = Host::Missing;

@@ -121,7 +121,8 @@ pub(crate) fn front_of<'a>(
                 uri: arrival.original,
             };
             core.hit(&answered, entry, seen.now, seen.measured);
-            let mut response = ready(core, entry, form, seen.now);
+            let is_in_router = shared.is_in_router(incoming.extensions);
+            let mut response = ready(core, entry, form, seen.now, is_in_router);
             Mark::add(core, response.extensions_mut());
             return Front::Ready(response);
         }

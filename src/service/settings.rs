@@ -221,6 +221,12 @@ impl Shared {
         }
     }
 
+    /// Returns whether a router outside of the layer matched the request.
+    #[inline]
+    pub(crate) fn is_in_router(&self, extensions: &Extensions) -> bool {
+        !extensions.is_empty() && !self.calls && matched_pattern(extensions).is_some()
+    }
+
     /// Returns what holds for a request with the raw path `path`.
     ///
     /// Route layer, table, learned, default: the first that has something to say wins.

@@ -5,7 +5,11 @@ use crate::entry::samples::fields;
 
 /// Returns the fields of a hit.
 fn hit(fields: &Fields, age: u64) -> HeaderMap {
-    fields.answer(&age.into(), Some(&HeaderValue::from_static("larder; hit")))
+    fields.answer(
+        &age.into(),
+        Some(&HeaderValue::from_static("larder; hit")),
+        None,
+    )
 }
 
 /// Returns the fields with what an answer tells beside them.
@@ -70,11 +74,21 @@ fn our_status_follows_the_ones_that_the_handler_passed_on() {
 }
 
 #[test]
+fn an_answer_to_a_router_tells_the_length() {
+    let kept = Fields::new(&page("\"1\""));
+    let status = HeaderValue::from_static("larder; hit");
+    let answer = kept.answer(&5.into(), Some(&status), Some(&7.into()));
+    let mut expected = with_told(&page("\"1\""), "5");
+    expected.insert("content-length", HeaderValue::from_static("7"));
+    assert_eq!(answer, expected);
+}
+
+#[test]
 fn a_status_that_is_not_told_is_left_out() {
     let kept = Fields::new(&page("\"1\""));
     let mut expected = with_told(&page("\"1\""), "3");
     expected.remove("cache-status");
-    assert_eq!(kept.answer(&3.into(), None), expected);
+    assert_eq!(kept.answer(&3.into(), None, None), expected);
 }
 
 #[test]
