@@ -151,6 +151,7 @@ fn an_emptied_redis_costs_one_run_for_each_key_and_node() {
             assert!(more <= 1, "{more} runs on node {node} in round {round}");
         }
     }
+    scene.comes_back();
     scene.follows();
 }
 
