@@ -237,7 +237,7 @@ impl Head {
         let age = if let Some(kept) = AGES.kept(age, make) {
             kept
         } else {
-            late = AGES.late(age, make);
+            late = AGES.get(age, make);
             &late
         };
         fields.answer(age, status, length)

@@ -80,11 +80,7 @@ impl Entry {
     ) -> HeaderMap {
         static LENGTHS: Numbered = Numbered::new();
         let length = u64::try_from(self.body.bytes.len()).unwrap_or(u64::MAX);
-        let make = || length.to_string().into_bytes();
-        let length = match LENGTHS.kept(length, make) {
-            Some(kept) => kept.clone(),
-            None => LENGTHS.late(length, make),
-        };
+        let length = LENGTHS.get(length, || length.to_string().into_bytes());
         // A response without content has no length either (RFC 9110 §8.6).
         let length = (self.status != StatusCode::NO_CONTENT).then_some(&length);
         self.told(self.in_form(form), now, status, length)

@@ -61,9 +61,16 @@ impl Numbered {
         Some(value.get_or_init(|| value_of(Bytes::from_static(make().leak()))))
     }
 
-    /// Returns the value of a number that is too large to be kept.
+    /// Returns the value of a number, kept or remembered.
+    pub(crate) fn get(&self, number: u64, make: impl Fn() -> Vec<u8>) -> HeaderValue {
+        match self.kept(number, &make) {
+            Some(kept) => kept.clone(),
+            None => self.late(number, make),
+        }
+    }
+
     #[cold]
-    pub(crate) fn late(&self, number: u64, make: impl Fn() -> Vec<u8>) -> HeaderValue {
+    fn late(&self, number: u64, make: impl Fn() -> Vec<u8>) -> HeaderValue {
         let of = from_ref(self).addr();
         let at = (number ^ (of as u64 >> 6)) % LATE as u64;
         let at = usize::try_from(at).unwrap_or_default();
@@ -101,9 +108,7 @@ mod tests {
     static OTHERS: Numbered = Numbered::new();
 
     fn seconds(number: u64) -> HeaderValue {
-        let make = || format!("{number} s").into_bytes();
-        let kept = SECONDS.kept(number, make).cloned();
-        kept.unwrap_or_else(|| SECONDS.late(number, make))
+        SECONDS.get(number, || format!("{number} s").into_bytes())
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(crate) fn ready_hit(core: &Core, ttl: i64) -> Option<&'static HeaderValue> {
 /// Returns the member of an answer out of the store.
 pub(crate) fn hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
     match core.hits {
-        Some(hits) => Some(hits.kept(ttl).cloned().unwrap_or_else(|| hits.late(ttl))),
+        Some(hits) => Some(hits.get(ttl)),
         None => member(core, Handling::Hit, Some(ttl), Some(MEMORY)),
     }
 }

@@ -49,10 +49,9 @@ impl HitMembers {
         self.members.kept(number, || self.make(ttl))
     }
 
-    /// Returns the same, of a number that is not kept.
-    pub(crate) fn late(&self, ttl: i64) -> HeaderValue {
-        let number = u64::from_ne_bytes(ttl.to_ne_bytes());
-        self.members.late(number, || self.make(ttl))
+    /// Returns the same, however many they are.
+    pub(crate) fn get(&self, ttl: i64) -> HeaderValue {
+        self.members.get(ttl.cast_unsigned(), || self.make(ttl))
     }
 
     #[cold]
@@ -85,7 +84,7 @@ mod tests {
         for ttl in [4096, 31_536_000, -1] {
             let told = format!("hits; hit; ttl={ttl}; detail=MEMORY");
             assert_eq!(members.kept(ttl), None);
-            assert_eq!(members.late(ttl), told.as_str());
+            assert_eq!(members.get(ttl), told.as_str());
         }
         assert!(std::ptr::eq(members, HitMembers::of(&name).unwrap()));
     }
