@@ -51,7 +51,8 @@ impl GrpcMethods {
 
     /// Declares the policy of a unary method that changes nothing.
     ///
-    /// A call has no query, so that a policy that lists parameters is refused.
+    /// A call has no query, and an answer that is not `OK` is never kept: a policy that lists parameters,
+    /// statuses to store or the lifetime of a 404 is refused.
     /// [`Policy::vary`] names the metadata that are part of the key besides the message.
     pub fn cache(mut self, method: &str, policy: Policy) -> Self {
         self.cached.push((method.to_owned(), policy));
@@ -182,6 +183,9 @@ impl Building {
         if policy.query.is_some() {
             self.fault(method, "has no query; a call is keyed by its message");
         }
+        if policy.store_status.is_some() || policy.negative_ttl.is_some() {
+            self.fault(method, NO_STATUS);
+        }
         let tags = std::mem::take(&mut policy.tags);
         let fields = described.map(|described| described.fields);
         let mut faults = policy.faults();
@@ -276,6 +280,9 @@ impl Building {
         })
     }
 }
+
+const NO_STATUS: &str = "has no statuses to store; only answers with the code 0 are kept: leave `store_status` and \
+     `negative_ttl` out";
 
 const NO_FIELDS: &str = "has a tag with a field of its message, which no descriptor set names; give the set, or name \
      the tag in the handler";

@@ -30,8 +30,20 @@ impl Policy {
 
     /// Sets how long a stored 404 or 410 is fresh: at most 10 s, which is also the default.
     ///
-    /// Counts only where [`store_status`](Self::store_status) names one of them. The windows of a policy
-    /// in which pages are served stale are not for them.
+    /// It does not let them be stored: [`store_status`](Self::store_status) does, in this policy, in that
+    /// of the layer or in an attribute, and a [gateway](crate::CacheLayer::gateway) stores them anyway.
+    /// Where nothing does, this has no effect, and such an answer says `detail=status` in `Cache-Status`.
+    /// The lifetime that an answer gives itself wins. The windows of a policy in which pages are served
+    /// stale are not for them.
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use larder::{Policy, mins, secs};
+    ///
+    /// let product = Policy::ttl(mins(5))
+    ///     .store_status([StatusCode::NOT_FOUND, StatusCode::GONE])
+    ///     .negative_ttl(secs(2));
+    /// ```
     pub fn negative_ttl(mut self, ttl: Duration) -> Self {
         self.negative_ttl = Some(ttl);
         self
@@ -72,9 +84,21 @@ impl Policy {
 
     /// Sets how long a request waits for the handler while a stale answer is at hand.
     ///
-    /// After that it is given the stale one, within the window of
-    /// [`stale_if_error`](Self::stale_if_error), and the handler goes on in the background.
+    /// After that it is given the stale one, and the handler goes on in the background.
     /// Default: as long as it takes.
+    ///
+    /// Only where the stale one may stand in for a failure: within the window of
+    /// [`stale_if_error`](Self::stale_if_error), or that of a `stale-if-error` in the answer, in its
+    /// [`CacheHint`](crate::CacheHint) or in the request. Where nothing gives such a window, this has no
+    /// effect. Within that of [`stale_while_revalidate`](Self::stale_while_revalidate) nobody waits
+    /// anyway.
+    ///
+    /// ```
+    /// use larder::{Policy, hours, mins, secs};
+    ///
+    /// // From the sixth minute on a reader waits 1 s for a new one, then has the one of before.
+    /// let list = Policy::ttl(mins(5)).stale_if_error(hours(1)).soft_timeout(secs(1));
+    /// ```
     pub fn soft_timeout(mut self, wait: Duration) -> Self {
         self.soft_timeout = Some(wait);
         self

@@ -12,7 +12,8 @@ use super::{
 impl Policy {
     /// Also stores answers of these statuses: of 204, 302, 307, 404 and 410.
     ///
-    /// 200, 203, 301 and 308 are stored without being named.
+    /// 200, 203, 301 and 308 are stored without being named. A 404 or 410 stays for
+    /// [`negative_ttl`](Self::negative_ttl), the others for the [`ttl`](Self::ttl) of the policy.
     ///
     /// ```
     /// use http::StatusCode;

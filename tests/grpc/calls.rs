@@ -317,6 +317,14 @@ fn a_table_refuses_what_can_not_be() {
         ),
         (known().cache(GET, policy()).cache(GET, policy()), "twice"),
         (known().cache(GET, policy().query(["page"])), "has no query"),
+        (
+            known().cache(GET, policy().negative_ttl(secs(2))),
+            "leave `store_status` and `negative_ttl` out",
+        ),
+        (
+            known().cache(GET, policy().store_status([http::StatusCode::GONE])),
+            "has no statuses to store",
+        ),
         (known().cache(GET, policy().jitter(2.0)), "jitter"),
         (
             known().on("/ground.Items/Put", larder::Invalidate::tags(["{nope}"])),

@@ -206,6 +206,26 @@ async fn nobody_waits_longer_than_the_soft_timeout_while_a_stale_page_is_at_hand
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_soft_timeout_without_a_window_of_the_policy_holds_for_that_of_the_answer() {
+    for (own, expected) in [("max-age=10, stale-if-error=60", 1), ("max-age=10", 2)] {
+        let policy = Policy::new().soft_timeout(Duration::from_millis(50));
+        let app = App::new(policy, move |run, _| async move {
+            if run > 1 {
+                sleep(Duration::from_millis(200)).await;
+            }
+            let mut response = by_run(run)?;
+            let value = http::HeaderValue::from_static(own);
+            response.headers_mut().insert("cache-control", value);
+            Ok(response)
+        })
+        .await;
+        app.get("/a").await;
+        app.clock.advance(secs(20));
+        assert_eq!(app.get("/a").await.body, format!("by run {expected}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_page_that_is_purged_before_the_soft_timeout_is_given_to_nobody() {
     let gates = [Gate::new(), Gate::new(), Gate::new()];
     gates[0].open();

@@ -292,3 +292,26 @@ async fn that_there_is_no_page_is_not_said_any_longer_than_it_is_fresh() {
     app.clock.advance(secs(3));
     assert_eq!(app.get("/a").await.body, "by run 2");
 }
+
+#[tokio::test]
+async fn the_lifetime_of_an_absence_holds_where_the_layer_names_the_status() {
+    let base = Policy::new().store_status([StatusCode::NOT_FOUND]);
+    for (named, runs) in [(Policy::new(), 3), (base, 2)] {
+        let table = Routes::new().get("/a", Policy::ttl(secs(10)).negative_ttl(secs(2)));
+        let table = table.build().unwrap();
+        let app = App::with(
+            |larder| CacheLayer::new(larder).policy(&named).routes(table),
+            |_, _| async {
+                let mut response = Response::new(Body::from("no page"));
+                *response.status_mut() = StatusCode::NOT_FOUND;
+                Ok(response)
+            },
+        )
+        .await;
+        app.get("/a").await;
+        app.get("/a").await;
+        app.clock.advance(secs(3));
+        app.get("/a").await;
+        assert_eq!(app.runs(), runs);
+    }
+}
