@@ -21,6 +21,8 @@ use larder::{
 use serde_json::Value;
 use tower::ServiceExt;
 
+use crate::document;
+
 pub(crate) const TOKEN: &str = "a long random text";
 
 pub(crate) struct Desk {
@@ -114,6 +116,7 @@ impl Desk {
         status
     }
 
+    /// Returns the status and the answer of a call, which is as the document says.
     pub(crate) async fn ask(&self, method: &str, path: &str, order: Option<Value>) -> (u16, Value) {
         let request = Request::builder()
             .method(method)
@@ -124,7 +127,9 @@ impl Desk {
         let body = order.map_or(Body::empty(), |order| Body::from(order.to_string()));
         let response = self.send(request.body(body).unwrap()).await;
         let status = response.status().as_u16();
-        (status, serde_json::from_str(&text(response).await).unwrap())
+        let answer = serde_json::from_str(&text(response).await).unwrap();
+        document::check(method, path, status, &answer);
+        (status, answer)
     }
 }
 

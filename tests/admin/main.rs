@@ -11,6 +11,7 @@
 
 mod changing;
 mod desk;
+mod document;
 mod door;
 mod looking;
 mod nodes;

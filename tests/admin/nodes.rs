@@ -53,6 +53,16 @@ async fn who_killed_an_entry_is_told_by_the_other_nodes_too() {
 }
 
 #[tokio::test]
+async fn the_document_tells_of_the_second_tier_too() {
+    let redis = Redis::start();
+    let desk = node(&redis).await;
+    for path in ["/stats", "/health"] {
+        let tier = desk.look(path).await["second_tier"].clone();
+        assert_eq!(tier["state"], "connected", "{path}: {tier}");
+    }
+}
+
+#[tokio::test]
 async fn what_another_program_invalidated_is_told_on_every_node() {
     let redis = Redis::start();
     let desks = [node(&redis).await, node(&redis).await];
