@@ -153,7 +153,20 @@ fn of_statistics(statistics: &Statistics) -> Value {
         "refreshes": statistics.refreshes(),
         "failures": statistics.failures(),
         "refused_tags": statistics.refused_tags(),
+        "writes": of_writes(statistics),
     })
+}
+
+/// Returns what became of writes that were to be made later and were not.
+#[cfg(feature = "write-behind")]
+fn of_writes(statistics: &Statistics) -> Value {
+    json!({ "buried": statistics.buried_writes(), "lost": statistics.lost_writes() })
+}
+
+/// There are none.
+#[cfg(not(feature = "write-behind"))]
+fn of_writes(_: &Statistics) -> Value {
+    json!({ "buried": 0, "lost": 0 })
 }
 
 fn of_window(window: &Window) -> Value {

@@ -173,13 +173,7 @@ fn publish_totals(namespace: &Arc<str>, statistics: &Statistics) {
         .absolute(count);
     }
     #[cfg(feature = "data")]
-    for (outcome, tier, count) in statistics.values() {
-        counter!(
-            "larder_value_reads_total",
-            "namespace" => Arc::clone(namespace), "outcome" => outcome, "tier" => tier
-        )
-        .absolute(count);
-    }
+    publish_values(namespace, statistics);
     let redis = &statistics.redis;
     let second_tier = [
         ("hit", redis.hits),
@@ -208,6 +202,24 @@ fn publish_totals(namespace: &Arc<str>, statistics: &Statistics) {
             .set(age.as_secs_f64());
     }
     set(namespace, "larder_breaker_state", redis.is_away.into());
+}
+
+#[cfg(feature = "data")]
+fn publish_values(namespace: &Arc<str>, statistics: &Statistics) {
+    for (outcome, tier, count) in statistics.values() {
+        counter!(
+            "larder_value_reads_total",
+            "namespace" => Arc::clone(namespace), "outcome" => outcome, "tier" => tier
+        )
+        .absolute(count);
+    }
+    #[cfg(feature = "write-behind")]
+    for (name, count) in [
+        ("larder_writes_buried_total", statistics.buried_writes()),
+        ("larder_writes_lost_total", statistics.lost_writes()),
+    ] {
+        counter!(name, "namespace" => Arc::clone(namespace)).absolute(count);
+    }
 }
 
 fn set(namespace: &Arc<str>, name: &'static str, value: u64) {
@@ -250,6 +262,16 @@ const COUNTERS: &[(&str, Unit, &str)] = &[
         "larder_value_reads_total",
         Unit::Count,
         "Reads of values, by how they ended, and by the tier that answered",
+    ),
+    (
+        "larder_writes_buried_total",
+        Unit::Count,
+        "Writes set aside since they could not be delivered",
+    ),
+    (
+        "larder_writes_lost_total",
+        Unit::Count,
+        "Acknowledged writes that somebody removed from their queue",
     ),
     (
         "larder_stored_total",

@@ -44,10 +44,23 @@ pub(crate) enum Event {
     /// A value was loaded, or was to be.
     #[cfg(feature = "data")]
     ValueLoaded,
+    /// A write that was to be made later was set aside.
+    #[cfg(feature = "write-behind")]
+    WriteBuried,
+    /// ... was removed from its queue by somebody else.
+    #[cfg(feature = "write-behind")]
+    WriteLost,
 }
 
 impl Event {
-    const COUNT: usize = if cfg!(feature = "data") { 15 } else { 11 };
+    /// The queue of writes is a part of the values.
+    const COUNT: usize = if cfg!(feature = "write-behind") {
+        17
+    } else if cfg!(feature = "data") {
+        15
+    } else {
+        11
+    };
 }
 
 #[derive(Debug, Default)]
@@ -64,8 +77,12 @@ pub(crate) struct Counters {
 
 impl Counters {
     pub(crate) fn note(&self, event: Event) {
+        self.note_many(event, 1);
+    }
+
+    pub(crate) fn note_many(&self, event: Event, times: u64) {
         if let Some(counter) = self.stripe().events.get(event as usize) {
-            counter.fetch_add(1, Ordering::Relaxed);
+            counter.fetch_add(times, Ordering::Relaxed);
         }
     }
 
@@ -220,6 +237,24 @@ impl Statistics {
             ("stale", "memory", self.events(Event::ValueStale)),
             ("load", "none", self.events(Event::ValueLoaded)),
         ]
+    }
+
+    /// Returns how many [writes](crate::write_behind) were set aside since they could not be delivered.
+    #[cfg(feature = "write-behind")]
+    #[must_use]
+    pub fn buried_writes(&self) -> u64 {
+        self.events(Event::WriteBuried)
+    }
+
+    /// Returns how many [writes](crate::write_behind) were acknowledged and are lost, since somebody
+    /// removed them from Redis: rows, streams, or everything.
+    ///
+    /// Each is counted by one node, the next one that works at its lane. Of a Redis that was emptied
+    /// those are counted of which that node knew; of one that came back with an older state, none.
+    #[cfg(feature = "write-behind")]
+    #[must_use]
+    pub fn lost_writes(&self) -> u64 {
+        self.events(Event::WriteLost)
     }
 
     /// Returns how many invalidations were made, each with all its targets counted as one.

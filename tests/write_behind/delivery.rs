@@ -197,6 +197,11 @@ async fn a_write_that_fails_while_others_succeed_is_set_aside_and_the_rest_flows
         assert_eq!(buried.len(), 1);
         assert_eq!((&*buried[0].key, buried[0].value), ("bad", Some(13)));
         assert_eq!(buried[0].reason, "no such row");
+        let statistics = scene.larder.statistics();
+        assert_eq!(
+            (statistics.buried_writes(), statistics.lost_writes()),
+            (1, 0)
+        );
         assert_eq!(scene.sink.of("good").len(), 19);
         scene.sink.poison.store(u64::MAX, Ordering::SeqCst);
         assert!(scene.queue.requeue(&buried[0].id).await.unwrap());

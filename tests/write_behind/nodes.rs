@@ -2,7 +2,11 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    num::NonZeroU16,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -105,7 +109,7 @@ async fn what_a_redis_with_a_log_has_acknowledged_outlives_its_end() {
     // have forgotten what it had acknowledged.
     let settings = [("appendonly", "yes"), ("appendfsync", "always")];
     let (mut redis, sink) = (Redis::with(&settings), Shared::default());
-    let (_larder, queue) = start(&redis, &sink).await;
+    let (larder, queue) = start(&redis, &sink).await;
     let mut kept: Vec<u64> = Vec::new();
     let mut value = 0;
     for round in 1..=3 {
@@ -141,12 +145,13 @@ async fn what_a_redis_with_a_log_has_acknowledged_outlives_its_end() {
     assert!(came.is_sorted(), "out of order");
     let lost: Vec<_> = kept.iter().filter(|value| !came.contains(value)).collect();
     assert!(lost.is_empty(), "{lost:?} of {} are lost", kept.len());
+    assert_eq!(larder.statistics().lost_writes(), 0);
 }
 
 #[tokio::test]
 async fn a_lane_that_was_removed_is_begun_anew() {
     let (redis, sink) = (Redis::start(), Shared::default());
-    let (_larder, queue) = start(&redis, &sink).await;
+    let (larder, queue) = start(&redis, &sink).await;
     for value in 0..3 {
         queue.add("7", &value).await.unwrap();
         assert!(queue.drain(LONG).await.unwrap());
@@ -159,6 +164,50 @@ async fn a_lane_that_was_removed_is_begun_anew() {
         }
     }
     assert_eq!(sink.firsts()["7"], [0, 1, 2]);
+    assert_eq!(larder.statistics().lost_writes(), 0);
+}
+
+/// A sink that takes nothing until it is opened.
+#[derive(Clone, Default)]
+struct Closed(Shared, Arc<AtomicBool>);
+
+impl Sink<u64> for Closed {
+    async fn write(&self, batch: &[Write<u64>]) -> Result<(), SinkError> {
+        if !self.1.load(Ordering::SeqCst) {
+            return Err("not now".into());
+        }
+        self.0.write(batch).await
+    }
+}
+
+#[tokio::test]
+async fn writes_that_were_removed_under_the_queue_are_counted() {
+    for command in ["DEL", "FLUSHALL"] {
+        let (redis, sink) = (Redis::start(), Closed::default());
+        let larder = patient(&redis.url()).await;
+        let queue = larder.write_behind("numbers").lanes(NonZeroU16::MIN);
+        let queue = queue.start(sink.clone()).await.unwrap();
+        for value in 0..3 {
+            queue.add("7", &value).await.unwrap();
+        }
+        // A round that began after the last one was added has met them all.
+        let before = larder.statistics().failures();
+        while larder.statistics().failures() < before + 2 {
+            sleep(Duration::from_millis(1)).await;
+        }
+        let words = [command, "larder:{larder}:w:numbers:0"];
+        redis.ask(&words[..if command == "DEL" { 2 } else { 1 }]);
+        queue.add("7", &3).await.unwrap();
+        sink.1.store(true, Ordering::SeqCst);
+        assert!(queue.drain(LONG).await.unwrap());
+        let statistics = larder.statistics();
+        assert_eq!(
+            (statistics.lost_writes(), statistics.buried_writes()),
+            (3, 0),
+            "{command}"
+        );
+        assert_eq!(sink.0.firsts()["7"], [3]);
+    }
 }
 
 #[tokio::test]

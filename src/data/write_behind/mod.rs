@@ -18,7 +18,8 @@
 //!   of a later write is the greater one within a lane.
 //! - **Never dropped.** A sink that fails is tried again, later and later; a write that fails while
 //!   others succeed is set aside with the reason ([`WriteBehind::buried`]) and can be put back. A full
-//!   queue refuses.
+//!   queue refuses. What somebody else removes from Redis can only be counted:
+//!   [`Statistics::lost_writes`](crate::Statistics::lost_writes).
 //! - **Never old.** The targets of a write are invalidated after the sink has it and before it is
 //!   settled.
 

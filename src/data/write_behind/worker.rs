@@ -29,7 +29,7 @@ use crate::{
     invalidate::Purge,
     observe::Event,
     policy::Target,
-    store::queue::{Queue, Waiting},
+    store::queue::{Queue, Taken, Waiting},
 };
 
 /// How often an idle lane is looked at: what other nodes add is found so. What this node adds wakes
@@ -160,14 +160,18 @@ where
             Ok(false) => return Round::NotHeld,
             Err(_) => return Round::Failed,
         }
-        let Ok(taken) = self.queue.take(self.lane, self.limits.batch).await else {
+        let Ok(Taken { writes, lost }) = self.queue.take(self.lane, self.limits.batch).await else {
             return Round::Failed;
         };
-        if taken.is_empty() {
+        if lost > 0 {
+            self.core.counters.note_many(Event::WriteLost, lost);
+            report_lost(self.lane, lost);
+        }
+        if writes.is_empty() {
             return Round::Empty;
         }
-        let is_full = taken.len() >= self.limits.batch;
-        let Ok((waiting, writes)) = self.read(taken).await else {
+        let is_full = writes.len() >= self.limits.batch;
+        let Ok((waiting, writes)) = self.read(writes).await else {
             return Round::Failed;
         };
         let whole = failures.by_id.is_empty();
@@ -277,7 +281,9 @@ where
     }
 
     async fn bury(&self, write: &Waiting, why: &str) -> Result<(), Error> {
-        self.queue.bury(self.lane, write, why).await
+        self.queue.bury(self.lane, write, why).await?;
+        self.core.counters.note(Event::WriteBuried);
+        Ok(())
     }
 }
 
@@ -288,6 +294,18 @@ impl<T, S> fmt::Debug for Worker<T, S> {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(feature = "tracing")]
+fn report_lost(lane: u16, writes: u64) {
+    tracing::warn!(
+        lane,
+        writes,
+        "writes that waited were removed by somebody else and will never be delivered"
+    );
+}
+
+#[cfg(not(feature = "tracing"))]
+fn report_lost(_: u16, _: u64) {}
 
 /// Returns a name that no other holder has.
 fn holder() -> String {

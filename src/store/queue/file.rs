@@ -10,7 +10,7 @@ use bytes::Bytes;
 use redb::{Database, ReadableTable, ReadableTableMetadata, TableDefinition, WriteTransaction};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{Buried, Sizes, Waiting, full, unavailable};
+use super::{Buried, Sizes, Taken, Waiting, full, unavailable};
 use crate::error::{Error, ErrorKind};
 
 /// The writes that wait: lane and number, to key and value.
@@ -114,18 +114,19 @@ impl FileQueue {
         Ok(())
     }
 
-    pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Vec<Waiting>, Error> {
+    pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Taken, Error> {
         self.read(move |database| {
             let read = database.begin_read().map_err(unavailable)?;
             let waiting = read.open_table(WAITING).map_err(unavailable)?;
             let oldest = waiting
                 .range((lane, 0)..=(lane, u64::MAX))
                 .map_err(unavailable)?;
-            let mut taken = Vec::new();
+            // Nobody else can open the file.
+            let mut taken = Taken::default();
             for row in oldest.take(count) {
                 let (place, content) = row.map_err(unavailable)?;
                 let (key, value) = content.value();
-                taken.push(Waiting {
+                taken.writes.push(Waiting {
                     id: id(place.value().1),
                     key: key.into(),
                     value: Bytes::copy_from_slice(value),

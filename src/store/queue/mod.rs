@@ -10,6 +10,8 @@
 
 mod file;
 #[cfg(feature = "redis")]
+mod scripts;
+#[cfg(feature = "redis")]
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -30,6 +32,14 @@ pub(crate) struct Waiting {
     pub(crate) id: Box<str>,
     pub(crate) key: Box<str>,
     pub(crate) value: Bytes,
+}
+
+/// What a lane gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Taken {
+    pub(crate) writes: Vec<Waiting>,
+    /// How many others were removed meanwhile by somebody who may not. Each is told to one who takes.
+    pub(crate) lost: u64,
 }
 
 /// One write that could not be delivered.
@@ -142,7 +152,7 @@ impl Queue {
     }
 
     /// Returns the oldest writes of a lane that are not settled.
-    pub(crate) async fn take(&self, lane: u16, count: usize) -> Result<Vec<Waiting>, Error> {
+    pub(crate) async fn take(&self, lane: u16, count: usize) -> Result<Taken, Error> {
         at!(self, queue => queue.take(lane, count).await)
     }
 

@@ -5,105 +5,33 @@
 //! | `larder:{ns}:w:NAME:LANE` | the stream of a lane; what is settled is removed from it |
 //! | `larder:{ns}:w:NAME:LANE:held` | who works at the lane, with an end |
 //! | `larder:{ns}:w:NAME:newest` | a hash: the id of the newest write of each key that waits |
+//! | `larder:{ns}:w:NAME:waiting` | a hash: how many wait in each lane, and which lanes somebody has worked at |
 //! | `larder:{ns}:w:NAME:aside` | a stream: what could not be delivered |
 //!
 //! The group has one consumer, whoever plays it: what one holder has read and not settled is the
 //! first thing that the next one reads, with no time to wait for. Nothing is ever trimmed: a stream is
 //! as long as what waits, and adding is refused when that is too much.
+//!
+//! Whoever takes compares the length of a stream with the number that is noted of it: rows that were
+//! removed by another hand than larder's, one by one or with their stream, are noticed so, and
+//! counted once, whichever node finds it out. Rows are noted after they are added and struck off when
+//! they are settled, so that an error in between is never taken for a loss. Where the note is gone as
+//! well, since all of Redis was emptied, what counts is how many this process knew to wait.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use redis::{FromRedisValue, Pipeline, Value, cmd};
 use tokio::sync::OnceCell;
 
-use super::{Buried, Sizes, Waiting, full, unavailable};
+use super::{Buried, Sizes, Taken, Waiting, full, scripts::Scripts, unavailable};
 use crate::{
     error::{Error, ErrorKind},
     store::redis::{Connections, Script},
 };
-
-/// Adds a write unless its lane is full. Keys: stream, newest. Arguments: most, key, value.
-const ADD: &str = "
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[1]) then return false end
-local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2], 'v', ARGV[3])
-redis.call('HSET', KEYS[2], ARGV[2], id)
-return id";
-
-/// Returns the newest value of a key that waits. Keys: stream, newest. Arguments: key.
-const PENDING: &str = "
-local id = redis.call('HGET', KEYS[2], ARGV[1])
-local row = id and redis.call('XRANGE', KEYS[1], id, id)[1]
-return row and row[2][4]";
-
-/// Reads the oldest writes of a lane that are not settled, those first that were read before: what is
-/// new must not overtake them. Makes the group if it is not there. Keys: stream. Arguments: count.
-const TAKE: &str = "
-local function read(from, count)
-  local command = { 'XREADGROUP', 'GROUP', 'larder', 'holder', 'COUNT', count, 'STREAMS', KEYS[1], from }
-  local answer = redis.pcall(unpack(command))
-  if answer and answer.err and string.sub(answer.err, 1, 7) == 'NOGROUP' then
-    redis.call('XGROUP', 'CREATE', KEYS[1], 'larder', '0', 'MKSTREAM')
-    answer = redis.call(unpack(command))
-  end
-  if answer and answer.err then return answer end
-  return answer and answer[1][2] or {}
-end
-local count = tonumber(ARGV[1])
-local taken = read('0', count)
-if taken.err then return taken end
-if #taken < count then
-  local new = read('>', count - #taken)
-  if new.err then return new end
-  for _, row in ipairs(new) do taken[#taken + 1] = row end
-end
-return taken";
-
-/// Removes writes. Keys: stream, newest. Arguments: id and key of each.
-const SETTLE: &str = "
-local ids = {}
-for at = 1, #ARGV, 2 do
-  ids[#ids + 1] = ARGV[at]
-  if redis.call('HGET', KEYS[2], ARGV[at + 1]) == ARGV[at] then
-    redis.call('HDEL', KEYS[2], ARGV[at + 1])
-  end
-  -- No more are handed to one command than Lua can.
-  if #ids == 1000 or at + 1 == #ARGV then
-    redis.call('XACK', KEYS[1], 'larder', unpack(ids))
-    redis.call('XDEL', KEYS[1], unpack(ids))
-    ids = {}
-  end
-end
-return #ARGV / 2";
-
-/// Sets a write aside. Keys: stream, newest, aside. Arguments: id, key, value, reason.
-const BURY: &str = "
-redis.call('XADD', KEYS[3], '*', 'k', ARGV[2], 'v', ARGV[3], 'r', ARGV[4])
-redis.call('XACK', KEYS[1], 'larder', ARGV[1])
-redis.call('XDEL', KEYS[1], ARGV[1])
-if redis.call('HGET', KEYS[2], ARGV[2]) == ARGV[1] then
-  redis.call('HDEL', KEYS[2], ARGV[2])
-end
-return 1";
-
-/// Puts a write back. Keys: stream, newest, aside. Arguments: id aside, key, value.
-const DIG_UP: &str = "
-if redis.call('XDEL', KEYS[3], ARGV[1]) == 0 then return 0 end
-local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[2], 'v', ARGV[3])
-redis.call('HSET', KEYS[2], ARGV[2], id)
-return 1";
-
-/// Takes a lane that nobody holds, or holds it further. Keys: held. Arguments: holder, milliseconds.
-const HOLD: &str = "
-local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[1] then return 0 end
-redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-return 1";
-
-/// Lets a lane go, if it is one's own. Keys: held. Arguments: holder.
-const RELEASE: &str = "
-if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end
-return 0";
 
 /// A queue in Redis.
 #[derive(Debug)]
@@ -114,18 +42,8 @@ pub(crate) struct StreamQueue {
     scripts: Scripts,
     /// Whether the server was found to keep what it is given.
     keeps: OnceCell<()>,
-}
-
-#[derive(Debug)]
-struct Scripts {
-    add: Script,
-    pending: Script,
-    take: Script,
-    settle: Script,
-    bury: Script,
-    dig_up: Script,
-    hold: Script,
-    release: Script,
+    /// How many writes are known to wait in each lane, at least.
+    known: Box<[AtomicU64]>,
 }
 
 impl StreamQueue {
@@ -134,17 +52,9 @@ impl StreamQueue {
             connections: connections.clone(),
             name: name.into(),
             sizes,
-            scripts: Scripts {
-                add: Script::new(ADD),
-                pending: Script::new(PENDING),
-                take: Script::new(TAKE),
-                settle: Script::new(SETTLE),
-                bury: Script::new(BURY),
-                dig_up: Script::new(DIG_UP),
-                hold: Script::new(HOLD),
-                release: Script::new(RELEASE),
-            },
+            scripts: Scripts::new(),
             keeps: OnceCell::new(),
+            known: (0..sizes.lanes).map(|_| AtomicU64::new(0)).collect(),
         }
     }
 
@@ -178,8 +88,9 @@ impl StreamQueue {
         self.check().await?;
         let lanes = u64::from(self.sizes.lanes.max(1));
         let most = self.sizes.most.div_ceil(lanes);
-        let keys = [self.stream(self.sizes.lane(key)), self.key("newest")];
-        let arguments = [most.to_string().into_bytes(), key.into(), value.to_vec()];
+        let lane = self.sizes.lane(key);
+        let arguments = [number(lane), number(most), key.into(), value.to_vec()];
+        let keys = self.lane(lane);
         match self.script(&self.scripts.add, &keys, &arguments).await? {
             Value::Nil => Err(full(self.sizes.most)),
             id => text(id),
@@ -199,9 +110,16 @@ impl StreamQueue {
         holder: &str,
         time: Duration,
     ) -> Result<bool, Error> {
-        let keys = [self.held(lane)];
-        let arguments = [holder.into(), time.as_millis().to_string().into_bytes()];
-        Ok(self.script(&self.scripts.hold, &keys, &arguments).await? == Value::Int(1))
+        let keys = [self.held(lane), self.key("waiting")];
+        let arguments = [number(lane), holder.into(), number(time.as_millis())];
+        let answer = self.script(&self.scripts.hold, &keys, &arguments).await?;
+        let waiting = i64::from_redis_value(answer).map_err(unavailable)?;
+        let Ok(waiting) = u64::try_from(waiting) else {
+            return Ok(true);
+        };
+        // Whoever comes after the one who has it should know what there was.
+        self.know(lane, waiting);
+        Ok(false)
     }
 
     pub(super) async fn release(&self, lane: u16, holder: &str) -> Result<(), Error> {
@@ -210,15 +128,22 @@ impl StreamQueue {
         released.await.map(|_| ())
     }
 
-    pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Vec<Waiting>, Error> {
+    pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Taken, Error> {
         let stream = self.stream(lane);
-        let (keys, count) = ([stream.clone()], count.to_string().into_bytes());
-        let answer = self.script(&self.scripts.take, &keys, &[count]).await?;
-        let mut taken = Vec::new();
+        let keys = [stream.clone(), self.key("waiting")];
+        let arguments = [number(lane), number(count), number(self.known(lane))];
+        let answer = self.script(&self.scripts.take, &keys, &arguments).await?;
+        let (lost, length, answer): (u64, u64, Value) =
+            FromRedisValue::from_redis_value(answer).map_err(unavailable)?;
+        self.know(lane, length);
+        let mut taken = Taken {
+            writes: Vec::new(),
+            lost,
+        };
         let mut gone = Vec::new();
         for (id, fields) in rows(answer)? {
             match waiting(&id, fields) {
-                Some(write) => taken.push(write),
+                Some(write) => taken.writes.push(write),
                 None => gone.push(id),
             }
         }
@@ -231,25 +156,29 @@ impl StreamQueue {
     }
 
     pub(super) async fn settle(&self, lane: u16, written: &[Waiting]) -> Result<(), Error> {
-        let keys = [self.stream(lane), self.key("newest")];
-        let arguments: Vec<Vec<u8>> = written
-            .iter()
-            .flat_map(|write| [(*write.id).into(), (*write.key).into()])
-            .collect();
-        let settled = self.script(&self.scripts.settle, &keys, &arguments).await?;
-        refused(&settled)
+        let mut arguments = vec![number(lane)];
+        for write in written {
+            arguments.extend([(*write.id).into(), (*write.key).into()]);
+        }
+        let keys = self.lane(lane);
+        self.script(&self.scripts.settle, &keys, &arguments).await?;
+        self.gone(lane, written.len());
+        Ok(())
     }
 
     pub(super) async fn bury(&self, lane: u16, write: &Waiting, why: &str) -> Result<(), Error> {
-        let keys = [self.stream(lane), self.key("newest"), self.key("aside")];
+        let [stream, newest, waiting] = self.lane(lane);
+        let keys = [stream, newest, waiting, self.key("aside")];
         let arguments = [
+            number(lane),
             (*write.id).into(),
             (*write.key).into(),
             write.value.to_vec(),
             why.into(),
         ];
-        let buried = self.script(&self.scripts.bury, &keys, &arguments).await?;
-        refused(&buried)
+        self.script(&self.scripts.bury, &keys, &arguments).await?;
+        self.gone(lane, 1);
+        Ok(())
     }
 
     pub(super) async fn buried(&self, count: usize) -> Result<Vec<Buried>, Error> {
@@ -290,8 +219,14 @@ impl StreamQueue {
             return Ok(removed == Value::Int(1));
         }
         let lane = self.sizes.lane(&write.key);
-        let keys = [self.stream(lane), self.key("newest"), aside];
-        let arguments = [id.into(), (*write.key).into(), write.value.to_vec()];
+        let [stream, newest, waiting] = self.lane(lane);
+        let keys = [stream, newest, waiting, aside];
+        let arguments = [
+            number(lane),
+            id.into(),
+            (*write.key).into(),
+            write.value.to_vec(),
+        ];
         let dug = self.script(&self.scripts.dig_up, &keys, &arguments).await?;
         Ok(dug == Value::Int(1))
     }
@@ -312,6 +247,29 @@ impl StreamQueue {
     fn key(&self, part: &str) -> String {
         let shared = format!("w:{}:{part}", self.name);
         self.connections.layout().shared(&shared)
+    }
+
+    /// Returns the keys by which a lane is written: its stream, newest, waiting.
+    fn lane(&self, lane: u16) -> [String; 3] {
+        [self.stream(lane), self.key("newest"), self.key("waiting")]
+    }
+
+    /// Returns how many writes are known to wait in a lane.
+    fn known(&self, lane: u16) -> u64 {
+        let known = self.known.get(usize::from(lane));
+        known.map_or(0, |known| known.load(Ordering::Relaxed))
+    }
+
+    fn know(&self, lane: u16, waiting: u64) {
+        if let Some(known) = self.known.get(usize::from(lane)) {
+            known.store(waiting, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that writes of a lane do not wait any more. The one who holds it does so alone.
+    fn gone(&self, lane: u16, writes: usize) {
+        let writes = u64::try_from(writes).unwrap_or(u64::MAX);
+        self.know(lane, self.known(lane).saturating_sub(writes));
     }
 
     fn stream(&self, lane: u16) -> String {
@@ -357,6 +315,11 @@ impl StreamQueue {
         let cause = self.connections.health().last_error;
         unavailable(cause.as_deref().unwrap_or("nothing in time"))
     }
+}
+
+/// Writes a number as scripts read it.
+fn number(number: impl std::fmt::Display) -> Vec<u8> {
+    number.to_string().into_bytes()
 }
 
 type Fields = Vec<(String, Vec<u8>)>;

@@ -57,7 +57,9 @@ async fn add(queue: &Queue, key: &str, value: &'static str) -> Box<str> {
 }
 
 async fn take(queue: &Queue, lane: u16, count: usize) -> Vec<Waiting> {
-    queue.take(lane, count).await.unwrap()
+    let taken = queue.take(lane, count).await.unwrap();
+    assert_eq!(taken.lost, 0);
+    taken.writes
 }
 
 fn values(taken: &[Waiting]) -> Vec<&[u8]> {
@@ -95,12 +97,12 @@ async fn what_is_new_does_not_overtake_what_was_taken_and_not_settled() {
         }
         let lane = SIZES.lane("a");
         for _ in 0..3 {
-            let taken = queue.take(lane, 2).await.unwrap();
+            let taken = take(&queue, lane, 2).await;
             assert_eq!(values(&taken), [b"1", b"2"]);
         }
-        let all = queue.take(lane, 3).await.unwrap();
+        let all = take(&queue, lane, 3).await;
         queue.settle(lane, &all).await.unwrap();
-        assert_eq!(values(&queue.take(lane, 3).await.unwrap()), [b"4"]);
+        assert_eq!(values(&take(&queue, lane, 3).await), [b"4"]);
     })
     .await;
 }
@@ -225,4 +227,96 @@ async fn a_redis_that_may_evict_what_it_keeps_is_refused() {
     let refused = queue.add("a", Bytes::new()).await.unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Configuration);
     assert!(refused.to_string().contains("noeviction"), "{refused}");
+}
+
+#[cfg(feature = "redis")]
+mod removed {
+    use super::*;
+    use crate::store::redis::tests::server::Server;
+
+    const STREAM: &str = "larder:{test}:w:writes:0";
+
+    /// Returns a queue on a server of its own, with writes in lane 0 that were taken, and another
+    /// handle on it.
+    async fn waiting(writes: usize) -> (Server, Queue, Queue) {
+        let server = Server::start();
+        let (queue, other) = (in_redis(&server), in_redis(&server));
+        assert_eq!(SIZES.lane("a"), 0);
+        for _ in 0..writes {
+            add(&queue, "a", "x").await;
+        }
+        take(&queue, 0, 1).await;
+        (server, queue, other)
+    }
+
+    async fn lost(queue: &Queue) -> u64 {
+        queue.take(0, 10).await.unwrap().lost
+    }
+
+    #[tokio::test]
+    async fn writes_whose_stream_was_removed_are_counted_once_whoever_finds_out() {
+        let (server, queue, other) = waiting(3).await;
+        server.ask(&["DEL", STREAM]);
+        // What comes afterwards is no part of it.
+        add(&queue, "a", "y").await;
+        assert_eq!(lost(&other).await, 3);
+        assert_eq!((lost(&queue).await, lost(&other).await), (0, 0));
+        let rest = take(&queue, 0, 10).await;
+        assert_eq!(values(&rest), [b"y"]);
+        queue.settle(0, &rest).await.unwrap();
+        assert_eq!(lost(&queue).await, 0);
+    }
+
+    #[tokio::test]
+    async fn rows_that_were_removed_are_counted_also_if_they_were_taken() {
+        let (server, queue, _) = waiting(3).await;
+        let all = take(&queue, 0, 10).await;
+        server.ask(&["XDEL", STREAM, &all[0].id]);
+        server.ask(&["XTRIM", STREAM, "MAXLEN", "1"]);
+        let left = queue.take(0, 10).await.unwrap();
+        assert_eq!((left.writes.as_slice(), left.lost), (&all[2..], 2));
+        assert_eq!(lost(&queue).await, 0);
+    }
+
+    #[tokio::test]
+    async fn of_an_emptied_redis_those_are_counted_that_were_known_to_wait() {
+        let (server, queue, other) = waiting(3).await;
+        // A node that asks for the lane and does not get it hears how many wait.
+        assert!(queue.hold(0, "one", LONG).await.unwrap());
+        assert!(!other.hold(0, "other", LONG).await.unwrap());
+        server.ask(&["FLUSHALL"]);
+        for _ in 0..4 {
+            add(&queue, "a", "y").await;
+        }
+        assert!(other.hold(0, "other", LONG).await.unwrap());
+        assert_eq!(lost(&other).await, 3);
+        assert_eq!(lost(&queue).await, 0);
+        assert_eq!(take(&queue, 0, 10).await.len(), 4);
+    }
+
+    #[tokio::test]
+    async fn what_was_delivered_before_its_stream_was_removed_is_not_lost() {
+        for all in [false, true] {
+            let (server, queue, _) = waiting(3).await;
+            let taken = take(&queue, 0, 10).await;
+            let remove: &[&str] = if all { &["FLUSHALL"] } else { &["DEL", STREAM] };
+            server.ask(remove);
+            queue.settle(0, &taken[..2]).await.unwrap();
+            queue.bury(0, &taken[2], "no such row").await.unwrap();
+            assert_eq!(lost(&queue).await, 0, "{remove:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_lost_with_the_group_or_the_lane_of_a_queue() {
+        let (server, queue, _) = waiting(3).await;
+        server.ask(&["XGROUP", "DESTROY", STREAM, "larder"]);
+        assert_eq!(take(&queue, 0, 10).await.len(), 3);
+        // Added by somebody who notes nothing, such as an earlier release.
+        server.ask(&["XADD", STREAM, "*", "k", "a", "v", "x"]);
+        let taken = take(&queue, 0, 10).await;
+        assert_eq!(taken.len(), 4);
+        queue.settle(0, &taken).await.unwrap();
+        assert_eq!(lost(&queue).await, 0);
+    }
 }
