@@ -20,7 +20,7 @@ use super::{
     start::Start,
 };
 use crate::{
-    entry::{Entry, Seal},
+    entry::Entry,
     flight::{CatchPanic, Flight, Follower, Join, Landing, Leader},
     handle::{Asked, Gathered, Gathering, Load},
     observe::Event,
@@ -169,17 +169,13 @@ where
         let mut doomed: Option<Arc<LoadFlight>> = None;
         let mut lost = false;
         loop {
-            // The position is taken before anybody can join: it is the beginning of a load.
-            let position = self.core.position();
             let usable = |flight: &LoadFlight| {
                 doomed
                     .as_ref()
                     .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                    && self.core.may_wait_for(&flight.seal, asked.trust, asked.at)
+                    && flight.passes(|seal| self.core.may_wait_for(seal, asked.trust, asked.at))
             };
-            let begun = self.core.clock.now();
-            let seal = || Seal::new(position, self.own_targets(id)).begun(begun);
-            let mut follower = match self.core.values.loads.join(&key, usable, seal) {
+            let mut follower = match self.core.values.loads.join(&key, usable, || None) {
                 Join::Lead(leader) => return self.lead(id, leader, load).await,
                 Join::Full => return self.alone(id, load).await,
                 Join::Follow(follower) => follower,
@@ -247,10 +243,9 @@ where
         if !self.core.has_background() || old.is_some_and(|old| !old.may_retry(now)) {
             return;
         }
-        let position = self.core.position();
-        let usable = |flight: &LoadFlight| self.core.is_current(&flight.seal);
-        let seal = || Seal::new(position, self.own_targets(id)).begun(now);
-        if let Some(leader) = self.core.values.loads.lead(&self.key(id), usable, seal) {
+        let usable = |flight: &LoadFlight| flight.passes(|seal| self.core.is_current(seal));
+        let loads = &self.core.values.loads;
+        if let Some(leader) = loads.lead(&self.key(id), usable, || None) {
             self.core.counters.note(Event::Refreshed);
             drop(self.launch(id, leader, old.cloned(), load));
         }
@@ -297,7 +292,7 @@ where
                     reader.within(|| Gathering::note(&*entry.tags, entry.life.received));
                 }
             };
-            let begun = match typed.start(&id, leader.seal(), old.is_none()).await {
+            let begun = match typed.start(&id, &leader, old.is_none()).await {
                 Start::Load(begun) => begun,
                 Start::Found(entry) => {
                     if old.is_none() {

@@ -9,7 +9,8 @@ use super::{Typed, look::Stored};
 use crate::{
     clock::Timestamp,
     entry::{Entry, Position, Seal},
-    handle::{Turn, Waiting},
+    flight::Leader,
+    handle::{Load, Turn, Waiting},
     store::Lock,
 };
 
@@ -46,8 +47,13 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     /// Asks the second tier for a value that would be loaded here, and where one node at a time is to
-    /// load, waits for the turn. `seal` is that of the load.
-    pub(super) async fn start(&self, id: &str, seal: &Seal, is_awaited: bool) -> Start {
+    /// load, waits for the turn. Then the load of `leader` begins.
+    pub(super) async fn start(
+        &self,
+        id: &str,
+        leader: &Leader<(), Load>,
+        is_awaited: bool,
+    ) -> Start {
         let deadline = Instant::now() + self.settings.wait_limit;
         let key = self.key(id);
         let (mut lock, mut has_waited) = (None, false);
@@ -59,23 +65,38 @@ where
             // With the lock in hand it has looked once more: the other load may just have ended.
             let tier = self.core.second.as_ref();
             let Some(tier) = tier.filter(|tier| lock.is_none() && tier.has_lock()) else {
-                return Start::Load(Begun { lock, ..begun });
+                return Start::Load(self.begins(id, leader, lock));
             };
             let waiting = Waiting {
                 tier,
                 key: &key,
-                seal,
+                seal: &self.seal(id, &begun),
                 is_awaited,
                 has_waited,
                 deadline,
             };
             match self.core.take_turn(waiting).await {
-                Turn::Run(None) => return Start::Load(self.begun()),
+                Turn::Run(None) => return Start::Load(self.begins(id, leader, None)),
                 Turn::Run(held) => lock = held,
                 Turn::Look => has_waited = true,
                 Turn::Leave => return Start::Leave,
             }
         }
+    }
+
+    /// Lets the load of `leader` begin at the place in the order of invalidations that is reached by now:
+    /// this node may have come to know the registry while Redis was asked, or another one.
+    fn begins(&self, id: &str, leader: &Leader<(), Load>, lock: Option<Arc<Lock>>) -> Begun {
+        let begun = Begun {
+            lock,
+            ..self.begun()
+        };
+        leader.begin(self.seal(id, &begun));
+        begun
+    }
+
+    fn seal(&self, id: &str, begun: &Begun) -> Seal {
+        Seal::new(begun.position, self.own_targets(id)).begun(begun.at)
     }
 
     /// Returns a load that begins now.

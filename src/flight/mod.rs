@@ -13,7 +13,8 @@
 //! Whoever leads holds a [`Leader`]. Dropping it, on whichever way out, takes the flight off the
 //! table and tells the followers, so a key can not stay locked. A flight whose position in the order
 //! of invalidations is too old for a newcomer is replaced on the table by that newcomer's own; the
-//! older one goes on for those who joined it in time.
+//! older one goes on for those who joined it in time. While a flight asks elsewhere before it runs, it has
+//! no position, and everybody joins it: its run will come after whatever was invalidated by then.
 //!
 //! Whether a follower may use what it gets is not decided here: the caller asks the fence.
 

@@ -6,7 +6,7 @@ use std::{
     hash::BuildHasher,
     pin::pin,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicUsize, Ordering},
     },
     task::Poll,
@@ -70,11 +70,20 @@ impl<D: Clone, L: Clone> Clone for Landing<D, L> {
 /// One handler run that others may join.
 #[derive(Debug)]
 pub(crate) struct Flight<D, L> {
-    /// Where the run stands in the order of invalidations, with the targets known before it.
-    pub(crate) seal: Seal,
+    /// Where the run stands in the order of invalidations, with the targets known before it. Empty until
+    /// it begins.
+    seal: OnceLock<Seal>,
     landing: watch::Sender<Landing<D, L>>,
     followers: AtomicUsize,
     stragglers: Arc<Semaphore>,
+}
+
+impl<D, L> Flight<D, L> {
+    /// Returns whether the place of the run in the order of invalidations passes `test`. A run that has
+    /// not begun passes any: it comes after whatever was invalidated so far.
+    pub(crate) fn passes(&self, test: impl FnOnce(&Seal) -> bool) -> bool {
+        self.seal.get().is_none_or(test)
+    }
 }
 
 /// A part of the table.
@@ -106,13 +115,14 @@ impl<D, L> Flights<D, L> {
         }
     }
 
-    /// Joins the flight of `key` if there is one that `usable` accepts; else leads a new one, sealed
-    /// by `seal`, which takes the place of any other.
+    /// Joins the flight of `key` if there is one that `usable` accepts; else leads a new one, which
+    /// takes the place of any other. `seal` is that of its run, or none if something else comes before
+    /// it: then who leads says [when it begins](Leader::begin).
     pub(crate) fn join(
         self: &Arc<Self>,
         key: &Key,
         usable: impl FnOnce(&Flight<D, L>) -> bool,
-        seal: impl FnOnce() -> Seal,
+        seal: impl FnOnce() -> Option<Seal>,
     ) -> Join<D, L> {
         let mut shard = self.shard(key);
         if let Some(flight) = shard.get(key)
@@ -124,7 +134,7 @@ impl<D, L> Flights<D, L> {
             return Join::Full;
         }
         let flight = Arc::new(Flight {
-            seal: seal(),
+            seal: seal().map_or_else(OnceLock::new, OnceLock::from),
             landing: watch::Sender::new(Landing::Flying),
             followers: AtomicUsize::new(0),
             stragglers: Arc::new(Semaphore::new(MAX_STRAGGLERS)),
@@ -146,7 +156,7 @@ impl<D, L> Flights<D, L> {
         self: &Arc<Self>,
         key: &Key,
         usable: impl FnOnce(&Flight<D, L>) -> bool,
-        seal: impl FnOnce() -> Seal,
+        seal: impl FnOnce() -> Option<Seal>,
     ) -> Option<Leader<D, L>> {
         match self.join(key, usable, seal) {
             Join::Lead(leader) => Some(leader),
@@ -188,10 +198,10 @@ pub(crate) struct Leader<D, L> {
 }
 
 impl<D, L> Leader<D, L> {
-    /// Returns where the run stands in the order of invalidations.
-    #[cfg(feature = "data")]
-    pub(crate) fn seal(&self) -> &Seal {
-        &self.flight.seal
+    /// Says that the run begins now, where it was not known before when it would. Only the first word
+    /// counts.
+    pub(crate) fn begin(&self, seal: Seal) {
+        drop(self.flight.seal.set(seal));
     }
 
     /// Lets the followers stream along; the flight stays on the table.
@@ -333,7 +343,7 @@ mod tests {
 
     fn join(flights: &Arc<Flights<(), ()>>, key: u64) -> Join<(), ()> {
         let key = Key::from(&key.to_le_bytes()[..]);
-        let seal = || Seal::new(Position::default(), Vec::new());
+        let seal = || Some(Seal::new(Position::default(), Vec::new()));
         flights.join(&key, |_| true, seal)
     }
 

@@ -60,21 +60,22 @@ where
     // However often it has to begin anew, it waits for others no longer than this in all.
     let deadline = Instant::now() + fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
     loop {
-        // The position is taken before anybody can join: it is the beginning of a run.
+        // The position is taken before anybody can join. It is the beginning of a run, unless the second
+        // tier is asked first.
         fetch.kept.restart();
         let usable = |flight: &Flight<Draft, Arc<Entry>>| {
             doomed
                 .as_ref()
                 .is_none_or(|doomed| !std::ptr::eq(&**doomed, flight))
-                && fetch.trust.map_or_else(
-                    || core.is_current(&flight.seal),
-                    |trust| core.may_wait_for(&flight.seal, trust, fetch.arrived),
-                )
+                && flight.passes(|seal| {
+                    fetch.trust.map_or_else(
+                        || core.is_current(seal),
+                        |trust| core.may_wait_for(seal, trust, fetch.arrived),
+                    )
+                })
         };
-        let mut follower = match core
-            .flights
-            .join(&fetch.flight, usable, || fetch.kept.seal())
-        {
+        let seal = || fetch.kept.seal_if_at_once();
+        let mut follower = match core.flights.join(&fetch.flight, usable, seal) {
             Join::Lead(leader) => {
                 return lead(fetch, Rest::new(leader, service, request)).await;
             }
@@ -117,13 +118,11 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    let usable = |flight: &Flight<Draft, Arc<Entry>>| core.is_current(&flight.seal);
+    let usable = |flight: &Flight<Draft, Arc<Entry>>| flight.passes(|seal| core.is_current(seal));
     let mut fetch = fetch;
     fetch.kept.restart();
-    if let Some(leader) = core
-        .flights
-        .lead(&fetch.flight, usable, || fetch.kept.seal())
-    {
+    let seal = || fetch.kept.seal_if_at_once();
+    if let Some(leader) = core.flights.lead(&fetch.flight, usable, seal) {
         core.counters.note(Event::Refreshed);
         let rest = Rest::new(leader, service, request);
         drop(launch(&fetch, rest, Purpose::Refresh, None));

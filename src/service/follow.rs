@@ -59,7 +59,7 @@ pub(crate) async fn follow<B>(
         }
         // An invalidation has come in the meantime: what is stored is no help any more, and neither
         // is what this run brings.
-        if !core.is_current(&follower.flight().seal) {
+        if !follower.flight().passes(|seal| core.is_current(seal)) {
             return Followed::Void;
         }
     }

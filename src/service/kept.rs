@@ -106,6 +106,12 @@ impl Kept {
             .untagged(is_untagged)
     }
 
+    /// Returns the same where the run begins at once. A second tier is asked first.
+    pub(crate) fn seal_if_at_once(&self) -> Option<Seal> {
+        let begins = self.shared.core.second.is_none();
+        begins.then(|| self.seal())
+    }
+
     /// Returns whether a refusal to store the answer may be due to this one client, and says nothing
     /// of what the next one will get.
     pub(crate) fn is_particular(&self) -> bool {

@@ -24,8 +24,8 @@ use super::{
 use crate::{
     clock::Timestamp,
     entry::Entry,
-    flight::{CatchPanic, Landing},
-    handle::{Turn, Waiting},
+    flight::{CatchPanic, Flight, Landing},
+    handle::{Draft, Turn, Waiting},
     observe::{Event, Span},
     semantics::cache_status::Forward,
     store::SecondTier,
@@ -149,7 +149,7 @@ struct Flying<B, E> {
 
 impl<B: Fillable, E> Flying<B, E> {
     /// Asks the second tier, unless it was `asked`, and where it has nothing, for the right to run.
-    /// None if no handler has to run here.
+    /// Then the run begins. None if no handler has to run here.
     async fn ask(
         mut self,
         tier: &SecondTier,
@@ -187,7 +187,7 @@ impl<B: Fillable, E> Flying<B, E> {
             }
             // With the lock in hand it has looked once more: the other run may just have ended.
             if self.kept.lock.is_some() || !tier.has_lock() {
-                return Some(self);
+                return Some(self.begun());
             }
             let waiting = Waiting {
                 tier,
@@ -198,13 +198,10 @@ impl<B: Fillable, E> Flying<B, E> {
                 deadline,
             };
             match core.take_turn(waiting).await {
+                Turn::Run(None) => return Some(self.begun()),
                 Turn::Run(lock) => {
-                    let runs_at_once = lock.is_none();
                     self.kept.lock = lock;
-                    begin_now(&mut self.kept, &mut self.candidates, &mut fetch);
-                    if runs_at_once {
-                        return Some(self);
-                    }
+                    fetch.kept.restart();
                 }
                 Turn::Look => has_waited = true,
                 Turn::Leave => return None,
@@ -231,15 +228,24 @@ impl<B: Fillable, E> Flying<B, E> {
         tell(&mut self.sender, run, None);
         self.candidates.clear();
         self.candidates.push(Arc::clone(entry));
-        begin_now(&mut self.kept, &mut self.candidates, fetch);
-        let core = Arc::clone(&fetch.kept.shared.core);
-        self.leader = core.flights.lead(
-            &fetch.flight,
-            |flight| core.is_current(&flight.seal),
-            || fetch.kept.seal(),
-        )?;
+        fetch.kept.restart();
+        let core = &fetch.kept.shared.core;
+        let usable =
+            |flight: &Flight<Draft, Arc<Entry>>| flight.passes(|seal| core.is_current(seal));
+        self.leader = core.flights.lead(&fetch.flight, usable, || None)?;
         core.counters.note(Event::Refreshed);
         Some(self)
+    }
+
+    /// Lets the run begin at the place in the order of invalidations that is reached by now, and not at
+    /// that of before Redis was asked: this node may have come to know the registry meanwhile, or
+    /// another one. What was purged on the way is not asked about: what is confirmed counts as new.
+    fn begun(mut self) -> Self {
+        self.kept.restart();
+        let core = &self.kept.shared.core;
+        (self.candidates).retain(|entry| !core.is_dead(&entry.seal));
+        self.leader.begin(self.kept.seal());
+        self
     }
 
     fn arrive(mut self, asks: bool, ended: Result<Result<Response<B>, E>, Box<dyn Any + Send>>) {
@@ -253,17 +259,6 @@ impl<B: Fillable, E> Flying<B, E> {
         let run = landing.arrive(ended);
         tell(&mut self.sender, run, self.stale);
     }
-}
-
-/// Lets a run begin at the place in the order of invalidations that is reached by now. What was purged
-/// on the way is not asked about: what is confirmed counts as new.
-fn begin_now(kept: &mut Kept, candidates: &mut Vec<Arc<Entry>>, fetch: &mut Fetch) {
-    fetch.kept.restart();
-    let lock = kept.lock.take();
-    *kept = fetch.kept.clone();
-    kept.lock = lock;
-    let core = &kept.shared.core;
-    candidates.retain(|entry| !core.is_dead(&entry.seal));
 }
 
 /// Tells the one who led. He may not be waiting: a client that left, or a refresh.

@@ -2,6 +2,7 @@
 
 mod leaving;
 mod locked;
+mod starting;
 mod without;
 
 use std::{
@@ -122,13 +123,17 @@ impl Node {
         node
     }
 
-    /// Waits until it knows the registry. What it fills before that is nobody else's.
+    /// Waits until it knows the registry.
     async fn in_sync(&self) {
         eventually(|| self.larder.statistics().shared.sync_age.is_some()).await;
     }
 
     async fn with(redis: Redis, origin: &Origin, policy: Policy) -> Self {
         let larder = Larder::builder().redis(redis).build().await.unwrap();
+        Self::of(larder, origin, policy)
+    }
+
+    fn of(larder: Larder, origin: &Origin, policy: Policy) -> Self {
         let routes = Routes::new().get("/{*path}", policy).build().unwrap();
         Self {
             layer: CacheLayer::new(&larder).routes(routes),
@@ -159,6 +164,12 @@ impl Node {
     async fn flush(&self) {
         self.larder.core().second.as_ref().unwrap().flush().await;
     }
+}
+
+/// Lets a client ask a node for `/a`.
+fn asking(node: &Node) -> tokio::task::JoinHandle<Got> {
+    let node = node.clone();
+    tokio::spawn(async move { node.get("/a").await })
 }
 
 /// A response that is good for so many seconds.

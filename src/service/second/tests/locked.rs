@@ -17,13 +17,7 @@ async fn locking(server: &Server, origin: &Origin, policy: Policy) -> [Node; 2] 
             .budget(Duration::from_secs(5))
             .background_budget(Duration::from_secs(5));
         let built = Larder::builder().redis(redis).flight_lock(true).build();
-        let larder = built.await.unwrap();
-        let routes = Routes::new().get("/{*path}", policy.clone());
-        let node = Node {
-            layer: CacheLayer::new(&larder).routes(routes.build().unwrap()),
-            larder,
-            origin: origin.clone(),
-        };
+        let node = Node::of(built.await.unwrap(), origin, policy.clone());
         node.in_sync().await;
         node
     };
@@ -88,11 +82,6 @@ async fn another_node_is_waited_for_no_longer_than_the_limit() {
 
 fn patient() -> Policy {
     Policy::ttl(secs(60)).wait_limit(secs(60)).tag("a")
-}
-
-fn asking(node: &Node) -> tokio::task::JoinHandle<Got> {
-    let node = node.clone();
-    tokio::spawn(async move { node.get("/a").await })
 }
 
 #[tokio::test]
