@@ -8,6 +8,7 @@
 //! a flag that all its copies share.
 
 use std::{
+    future::Future,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
@@ -17,15 +18,13 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bb8::{ManageConnection, Pool, QueueStrategy};
-use redis::{
-    ErrorKind, RedisError, RedisResult,
-    aio::{AsyncPushSender, ConnectionLike},
-};
+use redis::{ErrorKind, RedisError, RedisResult, aio::ConnectionLike};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::{
     dedicated::{Dedicated, mailbox},
     fault::LastFault,
+    gather::Driver,
     layout::Layout,
     link::Link,
     registry,
@@ -59,11 +58,14 @@ pub(super) struct Lane {
 pub(super) struct LaneState {
     is_broken: AtomicBool,
     /// How many wait for answers.
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     /// How many answers in a row did not come in time.
     silences: AtomicU32,
     made: Instant,
     generation: u64,
+    /// What the connection lives by, if it does not see to that itself.
+    #[expect(dead_code, reason = "dropping it is what it is for")]
+    driver: Option<Driver>,
 }
 
 impl LaneState {
@@ -215,23 +217,23 @@ impl LaneManager {
     /// Makes a connection that does not belong to the pool.
     pub(super) async fn dedicated(&self) -> RedisResult<Dedicated> {
         let (sender, mailbox) = mailbox(self.waiters.clone());
-        let link = self.link(&self.source, Some(sender)).await?;
+        let connecting = async { Ok((self.source.connect(Some(sender)).await?, ())) };
+        let (link, ()) = self.greeted(connecting).await?;
         Ok(Dedicated::new(link, mailbox))
     }
 
-    /// Makes a connection and greets on it.
-    async fn link(
+    /// Greets on a connection that is being made, which is returned with what belongs to it.
+    async fn greeted<T>(
         &self,
-        source: &Source,
-        pushes: Option<Arc<dyn AsyncPushSender>>,
-    ) -> RedisResult<Link> {
+        connecting: impl Future<Output = RedisResult<(Link, T)>>,
+    ) -> RedisResult<(Link, T)> {
         let connecting = async {
-            let mut link = source.connect(pushes).await?;
+            let (mut link, rest) = connecting.await?;
             registry::greet(&self.layout, &mut link).await?;
             let sent = self.time.now();
             let answer = link.req_packed_command(&ServerTime::question()).await?;
             self.time.note(sent, &answer);
-            Ok(link)
+            Ok((link, rest))
         };
         timeout(self.limit, connecting).await.unwrap_or_else(|_| {
             let late = "no connection within the limit";
@@ -252,16 +254,18 @@ impl ManageConnection for LaneManager {
     async fn connect(&self) -> RedisResult<Lane> {
         let generation = self.generation.load(Ordering::Relaxed);
         let source = self.pool.as_ref().unwrap_or(&self.source);
-        let linked = self.link(source, None).await;
-        let link = linked.inspect_err(|error| self.last_fault.note(error))?;
+        let waiting = Arc::default();
+        let linked = self.greeted(source.lane(&waiting)).await;
+        let (link, driver) = linked.inspect_err(|error| self.last_fault.note(error))?;
         let lane = Lane {
             link,
             state: Arc::new(LaneState {
                 is_broken: AtomicBool::new(false),
-                waiting: AtomicUsize::new(0),
+                waiting,
                 silences: AtomicU32::new(0),
                 made: Instant::now(),
                 generation,
+                driver,
             }),
         };
         self.made.rcu(|made| {

@@ -9,6 +9,7 @@ mod breaker;
 mod connections;
 mod dedicated;
 mod fault;
+mod gather;
 mod lane;
 mod layout;
 mod link;

@@ -8,7 +8,7 @@
 //!
 //! User and password, where there are any, are those of the servers that hold the data.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use bb8_redis::RedisConnectionManager;
 use redis::{
@@ -16,11 +16,14 @@ use redis::{
     RedisResult, aio::AsyncPushSender, io::tcp::TcpSettings,
 };
 
-use super::link::Link;
 #[cfg(not(feature = "redis-tls"))]
 use super::no_tls::Certificates;
 #[cfg(feature = "redis-tls")]
 use super::tls::Certificates;
+use super::{
+    gather::{Driver, gathering},
+    link::Link,
+};
 use crate::error::{Error, ErrorKind};
 
 /// Where Redis is.
@@ -92,17 +95,31 @@ impl Source {
         }
     }
 
+    /// Makes a connection that many share, and gathers what they send where that can be done; then the
+    /// second part has to be kept for as long as the connection is used.
+    pub(super) async fn lane(
+        &self,
+        waiting: &Arc<AtomicUsize>,
+    ) -> RedisResult<(Link, Option<Driver>)> {
+        let client = match self {
+            Self::Single(client) => Client::clone(client),
+            #[cfg(feature = "redis-sentinel")]
+            Self::Sentinel(sentinels) => primary(sentinels).await?,
+            _ => return Ok((self.connect(None).await?, None)),
+        };
+        match gathering(&client, config(None), waiting).await? {
+            Some((connection, driver)) => Ok((Link::Single(connection), Some(driver))),
+            None => Ok((single(&client, None).await?, None)),
+        }
+    }
+
     /// Makes a connection; what the server sends of its own accord goes to `pushes`.
     pub(super) async fn connect(
         &self,
         pushes: Option<Arc<dyn AsyncPushSender>>,
     ) -> RedisResult<Link> {
         match self {
-            Self::Single(client) => {
-                let config = config(pushes);
-                let connection = client.get_multiplexed_async_connection_with_config(&config);
-                connection.await.map(Link::Single)
-            }
+            Self::Single(client) => single(client, pushes).await,
             Self::Pool(pool) => pool.dedicated_connection().await.map(Link::Single),
             #[cfg(feature = "redis-cluster")]
             Self::Cluster(nodes, certificates) => {
@@ -120,14 +137,16 @@ impl Source {
                 Ok(Link::Cluster(connection))
             }
             #[cfg(feature = "redis-sentinel")]
-            Self::Sentinel(sentinels) => {
-                let client = primary(sentinels).await?;
-                let config = config(pushes);
-                let connection = client.get_multiplexed_async_connection_with_config(&config);
-                connection.await.map(Link::Single)
-            }
+            Self::Sentinel(sentinels) => single(&primary(sentinels).await?, pushes).await,
         }
     }
+}
+
+/// Makes a connection to one server.
+async fn single(client: &Client, pushes: Option<Arc<dyn AsyncPushSender>>) -> RedisResult<Link> {
+    let config = config(pushes);
+    let connection = client.get_multiplexed_async_connection_with_config(&config);
+    connection.await.map(Link::Single)
 }
 
 /// How often a command is sent again that met a slot on its way to another node. Each has the budget

@@ -90,14 +90,7 @@ async fn many_callers_share_two_connections() {
 async fn while_one_lane_waits_for_an_answer_the_others_questions_go_by_the_other_one() {
     let server = Server::start();
     let connections = connections(&server);
-    let eventually = async |holds: &dyn Fn() -> bool| {
-        let began = Instant::now();
-        while !holds() {
-            assert!(began.elapsed() < Duration::from_secs(10), "it never came");
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    eventually(&|| connections.are_made()).await;
+    eventually(|| connections.are_made()).await;
     let waiting = connections.clone();
     let waiting = tokio::spawn(async move {
         let mut pipeline = redis::pipe();
@@ -105,7 +98,7 @@ async fn while_one_lane_waits_for_an_answer_the_others_questions_go_by_the_other
         waiting.run(&pipeline, Duration::from_secs(60)).await
     });
     let clients = || server.ask(&["INFO", "clients"]);
-    eventually(&|| clients().contains("blocked_clients:1")).await;
+    eventually(|| clients().contains("blocked_clients:1")).await;
     for _ in 0..20 {
         let mut pipeline = redis::pipe();
         pipeline.cmd("PING");
@@ -114,6 +107,62 @@ async fn while_one_lane_waits_for_an_answer_the_others_questions_go_by_the_other
     }
     server.ask(&["LPUSH", "nothing", "x"]);
     assert!(waiting.await.unwrap().is_ok());
+}
+
+async fn eventually(holds: impl Fn() -> bool) {
+    let began = Instant::now();
+    while !holds() {
+        assert!(began.elapsed() < Duration::from_secs(10), "it never came");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn what_is_asked_for_at_once_goes_out_together() {
+    let server = Server::start();
+    let connections = connections(&server);
+    eventually(|| connections.are_made()).await;
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    // From a task, so that all of them are there before the first one runs.
+    let asking = tokio::spawn(async move {
+        let ask = |_| {
+            let connections = connections.clone();
+            tokio::spawn(async move {
+                let deadline = Instant::now() + Duration::from_secs(5);
+                let mut get = redis::cmd("GET");
+                connections.ask(get.arg("nothing"), deadline).await
+            })
+        };
+        (0..200).map(ask).collect::<Vec<_>>()
+    });
+    for asked in asking.await.unwrap() {
+        assert_eq!(asked.await.unwrap(), Ok(redis::Value::Nil));
+    }
+    let told = server.ask(&["INFO", "stats"]);
+    let mut lines = told.lines();
+    let reads = lines.find_map(|line| line.strip_prefix("total_reads_processed:"));
+    let reads: u32 = reads.unwrap().parse().unwrap();
+    assert!(reads < 50, "read in {reads} pieces");
+}
+
+#[tokio::test]
+async fn connections_end_with_their_owner_though_an_answer_is_on_its_way() {
+    let server = Server::start();
+    let connections = connections(&server);
+    eventually(|| connections.are_made()).await;
+    let mut pop = redis::cmd("BLPOP");
+    let soon = Instant::now() + Duration::from_millis(20);
+    let late = connections.ask(pop.arg("nothing").arg(0), soon).await;
+    assert_eq!(late, Err(Unavailable::TimedOut));
+    assert!(
+        server
+            .ask(&["INFO", "clients"])
+            .contains("blocked_clients:1")
+    );
+    drop(connections);
+    // One is the one that asks.
+    let clients = || server.ask(&["INFO", "clients"]);
+    eventually(|| clients().contains("connected_clients:1\r\n")).await;
 }
 
 #[tokio::test]
