@@ -221,12 +221,13 @@ where
         let local = self.core.position().local;
         let mut known = HashMap::with_capacity(ids.len());
         let mut unknown: Vec<&str> = Vec::new();
-        for id in ids {
-            if !known.contains_key(&**id) && !unknown.contains(&&**id) {
-                match self.said(self.stored(id, asked)) {
-                    Some(value) => drop(known.insert(&**id, value)),
-                    None => unknown.push(id),
-                }
+        let mut wanted: Vec<&str> = ids.iter().map(String::as_str).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for id in wanted {
+            match self.said(self.stored(id, asked)) {
+                Some(value) => drop(known.insert(id, value)),
+                None => unknown.push(id),
             }
         }
         let Some(tier) = self.core.second.as_ref().filter(|_| !unknown.is_empty()) else {

@@ -155,13 +155,14 @@ where
     }
 
     async fn round(&self, holder: &str, failures: &mut Failures) -> Round {
-        match self.hold(holder).await {
-            Ok(true) => {}
-            Ok(false) => return Round::NotHeld,
+        let Limits {
+            batch, held_for, ..
+        } = self.limits;
+        let taken = self.queue.take(self.lane, holder, held_for, batch).await;
+        let Taken { writes, lost } = match taken {
+            Ok(Some(taken)) => taken,
+            Ok(None) => return Round::NotHeld,
             Err(_) => return Round::Failed,
-        }
-        let Ok(Taken { writes, lost }) = self.queue.take(self.lane, self.limits.batch).await else {
-            return Round::Failed;
         };
         if lost > 0 {
             self.core.counters.note_many(Event::WriteLost, lost);
@@ -170,7 +171,7 @@ where
         if writes.is_empty() {
             return Round::Empty;
         }
-        let is_full = writes.len() >= self.limits.batch;
+        let is_full = writes.len() >= batch;
         let Ok((waiting, writes)) = self.read(writes).await else {
             return Round::Failed;
         };

@@ -28,18 +28,12 @@ const NEXT: TableDefinition<'_, (), u64> = TableDefinition::new("next-1");
 /// How many changes may wait for the thread.
 const MOST_WAITING: usize = 1024;
 
-type Change = Box<dyn FnOnce(&WriteTransaction) -> Result<Outcome, Error> + Send>;
+/// A change tells whether there was something to change.
+type Change = Box<dyn FnOnce(&WriteTransaction) -> Result<bool, Error> + Send>;
 
 struct Job {
     change: Change,
-    reply: oneshot::Sender<Result<Outcome, Error>>,
-}
-
-/// What a change came to.
-#[derive(Clone, Copy, Debug)]
-enum Outcome {
-    Added(u64),
-    Found(bool),
+    reply: oneshot::Sender<Result<bool, Error>>,
 }
 
 /// A queue in a file.
@@ -73,19 +67,17 @@ impl FileQueue {
         })
     }
 
-    pub(super) async fn add(&self, key: &str, value: Bytes) -> Result<Box<str>, Error> {
+    pub(super) async fn add(&self, key: &str, value: Bytes) -> Result<(), Error> {
         let (lane, most) = (self.sizes.lane(key), self.sizes.most);
         let key: Box<str> = key.into();
-        let outcome = self.change(move |write| {
+        let added = self.change(move |write| {
             if open(write, WAITING)?.len().map_err(unavailable)? >= most {
                 return Err(full(most));
             }
-            append(write, lane, &key, &value).map(Outcome::Added)
+            append(write, lane, &key, &value)?;
+            Ok(true)
         });
-        match outcome.await? {
-            Outcome::Added(number) => Ok(id(number)),
-            Outcome::Found(_) => Err(unavailable("an answer to another question")),
-        }
+        added.await.map(|_| ())
     }
 
     pub(super) async fn pending(&self, key: &str) -> Result<Option<Bytes>, Error> {
@@ -146,7 +138,7 @@ impl FileQueue {
             for (number, key) in settled {
                 remove(write, lane, number, &key)?;
             }
-            Ok(Outcome::Found(true))
+            Ok(true)
         })
         .await
         .map(|_| ())
@@ -159,7 +151,7 @@ impl FileQueue {
             open(write, ASIDE)?
                 .insert(number, (&*buried.key, &*buried.value, &*why))
                 .map_err(unavailable)?;
-            Ok(Outcome::Found(true))
+            Ok(true)
         })
         .await
         .map(|_| ())
@@ -202,9 +194,9 @@ impl FileQueue {
             if let (Some((key, value)), true) = (&dug, again) {
                 append(write, sizes.lane(key), key, value)?;
             }
-            Ok(Outcome::Found(dug.is_some()))
+            Ok(dug.is_some())
         });
-        Ok(matches!(outcome.await?, Outcome::Found(true)))
+        outcome.await
     }
 
     pub(super) async fn len(&self) -> Result<u64, Error> {
@@ -218,8 +210,8 @@ impl FileQueue {
 
     async fn change(
         &self,
-        change: impl FnOnce(&WriteTransaction) -> Result<Outcome, Error> + Send + 'static,
-    ) -> Result<Outcome, Error> {
+        change: impl FnOnce(&WriteTransaction) -> Result<bool, Error> + Send + 'static,
+    ) -> Result<bool, Error> {
         let (reply, outcome) = oneshot::channel();
         let change = Box::new(change);
         let sent = self.jobs.send(Job { change, reply }).await;
@@ -256,7 +248,7 @@ fn work(database: &Database, mut inbox: mpsc::Receiver<Job>) {
 }
 
 /// Returns an outcome for each job: none of them is good unless all is on the disk.
-fn carry_out(database: &Database, jobs: &mut [Job]) -> Vec<Result<Outcome, Error>> {
+fn carry_out(database: &Database, jobs: &mut [Job]) -> Vec<Result<bool, Error>> {
     let all_failed = |cause: Error| jobs_of(jobs.len(), &cause);
     let write = match database.begin_write() {
         Ok(write) => write,
@@ -264,7 +256,7 @@ fn carry_out(database: &Database, jobs: &mut [Job]) -> Vec<Result<Outcome, Error
     };
     let mut outcomes = Vec::with_capacity(jobs.len());
     for job in jobs.iter_mut() {
-        let change = std::mem::replace(&mut job.change, Box::new(|_| Ok(Outcome::Found(false))));
+        let change = std::mem::replace(&mut job.change, Box::new(|_| Ok(false)));
         // A change that is refused has changed nothing yet.
         outcomes.push(change(&write));
     }
@@ -274,7 +266,7 @@ fn carry_out(database: &Database, jobs: &mut [Job]) -> Vec<Result<Outcome, Error
     }
 }
 
-fn jobs_of(count: usize, cause: &Error) -> Vec<Result<Outcome, Error>> {
+fn jobs_of(count: usize, cause: &Error) -> Vec<Result<bool, Error>> {
     (0..count).map(|_| Err(cause.clone())).collect()
 }
 

@@ -8,6 +8,8 @@
 //!
 //! What can not be delivered is buried with a reason, to be looked at and put back.
 
+#[cfg(feature = "redis")]
+mod arriving;
 mod file;
 #[cfg(feature = "redis")]
 mod scripts;
@@ -127,7 +129,7 @@ impl Queue {
     /// # Errors
     ///
     /// Fails if the queue is full, and if it gave no answer: then the write may be in it all the same.
-    pub(crate) async fn add(&self, key: &str, value: Bytes) -> Result<Box<str>, Error> {
+    pub(crate) async fn add(&self, key: &str, value: Bytes) -> Result<(), Error> {
         at!(self, queue => queue.add(key, value).await)
     }
 
@@ -151,9 +153,24 @@ impl Queue {
         at!(self, queue => queue.release(lane, holder).await)
     }
 
-    /// Returns the oldest writes of a lane that are not settled.
-    pub(crate) async fn take(&self, lane: u16, count: usize) -> Result<Taken, Error> {
-        at!(self, queue => queue.take(lane, count).await)
+    /// Takes a lane, or holds it further, for `time` from now, and returns its oldest writes that are
+    /// not settled; none if another holds it.
+    #[cfg_attr(
+        not(feature = "redis"),
+        expect(unused_variables, reason = "a file is open in this process alone")
+    )]
+    pub(crate) async fn take(
+        &self,
+        lane: u16,
+        holder: &str,
+        time: Duration,
+        count: usize,
+    ) -> Result<Option<Taken>, Error> {
+        match self {
+            Self::File(queue) => queue.take(lane, count).await.map(Some),
+            #[cfg(feature = "redis")]
+            Self::Stream(queue) => queue.take(lane, holder, time, count).await,
+        }
     }
 
     /// Returns by what a sink knows a write of a lane: the same however often it is delivered, that of

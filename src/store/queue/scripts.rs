@@ -1,14 +1,26 @@
 //! What the server does of itself for a queue of writes, each in one step.
+//!
+//! Values are kept out of scripts where that can be: to Lua every text is one to be looked up in a table,
+//! by a hash of all of its bytes, which for a kilobyte is as much work as the rest of `XADD`.
 
 use crate::store::redis::Script;
 
-/// Adds a write unless its lane is full. Keys: stream, newest, waiting. Arguments: lane, most, key, value.
+/// Adds writes, as many as there is room for in their lane. Keys: stream, newest, waiting. Arguments:
+/// lane, most, key and value of each. Returns how many were added, which are the first.
 const ADD: &str = "
-if redis.call('XLEN', KEYS[1]) >= tonumber(ARGV[2]) then return false end
-local id = redis.call('XADD', KEYS[1], '*', 'k', ARGV[3], 'v', ARGV[4])
-redis.call('HSET', KEYS[2], ARGV[3], id)
-redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
-return id";
+local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[1])
+local added, newest = 0, {}
+for at = 3, #ARGV, 2 do
+  if added >= room then break end
+  added = added + 1
+  newest[2 * added - 1] = ARGV[at]
+  newest[2 * added] = redis.call('XADD', KEYS[1], '*', 'k', ARGV[at], 'v', ARGV[at + 1])
+end
+if added > 0 then
+  redis.call('HSET', KEYS[2], unpack(newest))
+  redis.call('HINCRBY', KEYS[3], ARGV[1], added)
+end
+return added";
 
 /// Returns the newest value of a key that waits. Keys: stream, newest. Arguments: key.
 const PENDING: &str = "
@@ -16,51 +28,45 @@ local id = redis.call('HGET', KEYS[2], ARGV[1])
 local row = id and redis.call('XRANGE', KEYS[1], id, id)[1]
 return row and row[2][4]";
 
-/// Reads the oldest writes of a lane that are not settled, those first that were read before: what is
-/// new must not overtake them. Makes the group if it is not there. Keys: stream, waiting. Arguments:
-/// lane, count, how many the caller knows to wait. Returns how many were lost, how many wait, and the
-/// writes.
-const TAKE: &str = "
-local function read(from, count)
-  local command = { 'XREADGROUP', 'GROUP', 'larder', 'holder', 'COUNT', count, 'STREAMS', KEYS[1], from }
-  local answer = redis.pcall(unpack(command))
-  if answer and answer.err and string.sub(answer.err, 1, 7) == 'NOGROUP' then
-    redis.call('XGROUP', 'CREATE', KEYS[1], 'larder', '0', 'MKSTREAM')
-    answer = redis.call(unpack(command))
-  end
-  if answer and answer.err then return answer end
-  return answer and answer[1][2] or {}
+/// Begins a round of a lane: holds it further, or takes it if nobody holds it, makes the group if it is
+/// not there, and looks how much is there. Keys: held, stream, waiting. Arguments: lane, holder,
+/// milliseconds, how many the caller knows to wait. Returns 1, how many wait, how many were read and
+/// not settled, and how many were lost; if another holds the lane, 0 and how many wait for him.
+const BEGIN: &str = "
+local holder = redis.call('GET', KEYS[1])
+if holder and holder ~= ARGV[2] then
+  return { 0, math.max(tonumber(redis.call('HGET', KEYS[3], ARGV[1]) or 0), 0) }
 end
-local count = tonumber(ARGV[2])
-local taken = read('0', count)
-if taken.err then return taken end
-if #taken < count then
-  local new = read('>', count - #taken)
-  if new.err then return new end
-  for _, row in ipairs(new) do taken[#taken + 1] = row end
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+local read = redis.pcall('XPENDING', KEYS[2], 'larder')
+if read.err then
+  if string.sub(read.err, 1, 7) ~= 'NOGROUP' then return read end
+  redis.call('XGROUP', 'CREATE', KEYS[2], 'larder', '0', 'MKSTREAM')
+  read = { 0 }
 end
 local seen = ARGV[1] .. ':seen'
-local length = redis.call('XLEN', KEYS[1])
-local noted = redis.call('HMGET', KEYS[2], ARGV[1], seen)
+local length = redis.call('XLEN', KEYS[2])
+local noted = redis.call('HMGET', KEYS[3], ARGV[1], seen)
 local lost = tonumber(noted[1] or 0) - length
-if not noted[2] then lost = math.max(lost, tonumber(ARGV[3])) end
-if lost ~= 0 or not noted[2] then redis.call('HSET', KEYS[2], ARGV[1], length, seen, 1) end
-return { math.max(lost, 0), length, taken }";
+if not noted[2] then lost = math.max(lost, tonumber(ARGV[4])) end
+if lost ~= 0 or not noted[2] then redis.call('HSET', KEYS[3], ARGV[1], length, seen, 1) end
+return { 1, length, read[1], math.max(lost, 0) }";
 
 /// Removes writes. Keys: stream, newest, waiting. Arguments: lane, id and key of each.
 const SETTLE: &str = "
-local ids = {}
-for at = 2, #ARGV, 2 do
-  ids[#ids + 1] = ARGV[at]
-  if redis.call('HGET', KEYS[2], ARGV[at + 1]) == ARGV[at] then
-    redis.call('HDEL', KEYS[2], ARGV[at + 1])
+-- No more are handed to one command than Lua can.
+for from = 2, #ARGV, 2000 do
+  local ids, keys, newest = {}, {}, {}
+  for at = from, math.min(from + 1999, #ARGV), 2 do
+    ids[#ids + 1] = ARGV[at]
+    keys[#keys + 1] = ARGV[at + 1]
   end
-  -- No more are handed to one command than Lua can.
-  if #ids == 1000 or at + 1 == #ARGV then
-    redis.call('XACK', KEYS[1], 'larder', unpack(ids))
-    redis.call('XDEL', KEYS[1], unpack(ids))
-    ids = {}
+  for at, id in ipairs(redis.call('HMGET', KEYS[2], unpack(keys))) do
+    if id == ids[at] then newest[#newest + 1] = keys[at] end
   end
+  if newest[1] then redis.call('HDEL', KEYS[2], unpack(newest)) end
+  redis.call('XACK', KEYS[1], 'larder', unpack(ids))
+  redis.call('XDEL', KEYS[1], unpack(ids))
 end
 return redis.call('HINCRBY', KEYS[3], ARGV[1], -(#ARGV - 1) / 2)";
 
@@ -82,15 +88,12 @@ redis.call('HSET', KEYS[2], ARGV[3], id)
 redis.call('HINCRBY', KEYS[3], ARGV[1], 1)
 return 1";
 
-/// Takes a lane that nobody holds, or holds it further. Keys: held, waiting. Arguments: lane, holder,
-/// milliseconds. Returns -1 if it is held, else how many wait for the one who has it.
+/// Holds a lane further, or takes it if nobody holds it. Keys: held. Arguments: holder, milliseconds.
 const HOLD: &str = "
 local holder = redis.call('GET', KEYS[1])
-if holder and holder ~= ARGV[2] then
-  return math.max(tonumber(redis.call('HGET', KEYS[2], ARGV[1]) or 0), 0)
-end
-redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
-return -1";
+if holder and holder ~= ARGV[1] then return 0 end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1";
 
 /// Lets a lane go, if it is one's own. Keys: held. Arguments: holder.
 const RELEASE: &str = "
@@ -102,7 +105,7 @@ return 0";
 pub(super) struct Scripts {
     pub(super) add: Script,
     pub(super) pending: Script,
-    pub(super) take: Script,
+    pub(super) begin: Script,
     pub(super) settle: Script,
     pub(super) bury: Script,
     pub(super) dig_up: Script,
@@ -115,7 +118,7 @@ impl Scripts {
         Self {
             add: Script::new(ADD),
             pending: Script::new(PENDING),
-            take: Script::new(TAKE),
+            begin: Script::new(BEGIN),
             settle: Script::new(SETTLE),
             bury: Script::new(BURY),
             dig_up: Script::new(DIG_UP),

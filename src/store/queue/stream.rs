@@ -19,7 +19,10 @@
 //! well, since all of Redis was emptied, what counts is how many this process knew to wait.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -27,7 +30,12 @@ use bytes::Bytes;
 use redis::{FromRedisValue, Pipeline, Value, cmd};
 use tokio::sync::OnceCell;
 
-use super::{Buried, Sizes, Taken, Waiting, full, scripts::Scripts, unavailable};
+use super::{
+    Buried, Sizes, Taken, Waiting,
+    arriving::{Arrivals, Arriving},
+    scripts::Scripts,
+    unavailable,
+};
 use crate::{
     error::{Error, ErrorKind},
     store::redis::{Connections, Script},
@@ -44,6 +52,8 @@ pub(crate) struct StreamQueue {
     keeps: OnceCell<()>,
     /// How many writes are known to wait in each lane, at least.
     known: Box<[AtomicU64]>,
+    /// The writes of each lane on their way into it.
+    pub(super) arrivals: Box<[Mutex<Arrivals>]>,
 }
 
 impl StreamQueue {
@@ -55,6 +65,7 @@ impl StreamQueue {
             scripts: Scripts::new(),
             keeps: OnceCell::new(),
             known: (0..sizes.lanes).map(|_| AtomicU64::new(0)).collect(),
+            arrivals: (0..sizes.lanes).map(|_| Mutex::default()).collect(),
         }
     }
 
@@ -84,17 +95,27 @@ impl StreamQueue {
         checked.await.map(|_| ())
     }
 
-    pub(super) async fn add(&self, key: &str, value: Bytes) -> Result<Box<str>, Error> {
+    pub(super) async fn add(self: &Arc<Self>, key: &str, value: Bytes) -> Result<(), Error> {
         self.check().await?;
+        self.arrive(self.sizes.lane(key), key, value).await
+    }
+
+    /// Adds writes to their lane. Returns how many of them, of which the first ones, found room.
+    pub(super) async fn append(&self, lane: u16, writes: &[Arriving]) -> Result<usize, Error> {
         let lanes = u64::from(self.sizes.lanes.max(1));
         let most = self.sizes.most.div_ceil(lanes);
-        let lane = self.sizes.lane(key);
-        let arguments = [number(lane), number(most), key.into(), value.to_vec()];
-        let keys = self.lane(lane);
-        match self.script(&self.scripts.add, &keys, &arguments).await? {
-            Value::Nil => Err(full(self.sizes.most)),
-            id => text(id),
+        let mut arguments = vec![number(lane), number(most)];
+        for write in writes {
+            arguments.extend([(*write.key).into(), write.value.to_vec()]);
         }
+        let keys = self.lane(lane);
+        let added = self.script(&self.scripts.add, &keys, &arguments).await?;
+        usize::from_redis_value(added).map_err(unavailable)
+    }
+
+    /// Returns how many may wait in all.
+    pub(super) fn most(&self) -> u64 {
+        self.sizes.most
     }
 
     pub(super) async fn pending(&self, key: &str) -> Result<Option<Bytes>, Error> {
@@ -110,16 +131,9 @@ impl StreamQueue {
         holder: &str,
         time: Duration,
     ) -> Result<bool, Error> {
-        let keys = [self.held(lane), self.key("waiting")];
-        let arguments = [number(lane), holder.into(), number(time.as_millis())];
-        let answer = self.script(&self.scripts.hold, &keys, &arguments).await?;
-        let waiting = i64::from_redis_value(answer).map_err(unavailable)?;
-        let Ok(waiting) = u64::try_from(waiting) else {
-            return Ok(true);
-        };
-        // Whoever comes after the one who has it should know what there was.
-        self.know(lane, waiting);
-        Ok(false)
+        let keys = [self.held(lane)];
+        let arguments = [holder.into(), number(time.as_millis())];
+        Ok(self.script(&self.scripts.hold, &keys, &arguments).await? == Value::Int(1))
     }
 
     pub(super) async fn release(&self, lane: u16, holder: &str) -> Result<(), Error> {
@@ -128,23 +142,72 @@ impl StreamQueue {
         released.await.map(|_| ())
     }
 
-    pub(super) async fn take(&self, lane: u16, count: usize) -> Result<Taken, Error> {
-        let stream = self.stream(lane);
-        let keys = [stream.clone(), self.key("waiting")];
-        let arguments = [number(lane), number(count), number(self.known(lane))];
-        let answer = self.script(&self.scripts.take, &keys, &arguments).await?;
-        let (lost, length, answer): (u64, u64, Value) =
-            FromRedisValue::from_redis_value(answer).map_err(unavailable)?;
-        self.know(lane, length);
-        let mut taken = Taken {
-            writes: Vec::new(),
-            lost,
+    pub(super) async fn take(
+        &self,
+        lane: u16,
+        holder: &str,
+        time: Duration,
+        count: usize,
+    ) -> Result<Option<Taken>, Error> {
+        let keys = [self.held(lane), self.stream(lane), self.key("waiting")];
+        let arguments = [
+            number(lane),
+            holder.into(),
+            number(time.as_millis()),
+            number(self.known(lane)),
+        ];
+        let begun = self.script(&self.scripts.begin, &keys, &arguments).await?;
+        let begun = Vec::<u64>::from_redis_value(begun).map_err(unavailable)?;
+        let &[1, length, read, lost] = begun.as_slice() else {
+            // Whoever comes after the one who has it should know what there was.
+            self.know(lane, begun.get(1).copied().unwrap_or_default());
+            return Ok(None);
         };
-        let mut gone = Vec::new();
-        for (id, fields) in rows(answer)? {
-            match waiting(&id, fields) {
-                Some(write) => taken.writes.push(write),
-                None => gone.push(id),
+        self.know(lane, length);
+        match self.read(lane, count, read, length).await {
+            Ok(writes) => Ok(Some(Taken { writes, lost })),
+            // It is told only once.
+            Err(_) if lost > 0 => Ok(Some(Taken {
+                writes: Vec::new(),
+                lost,
+            })),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the oldest writes of a lane that are not settled. Those come first of which `read` were
+    /// read before: what is new must not overtake them.
+    async fn read(
+        &self,
+        lane: u16,
+        count: usize,
+        read: u64,
+        length: u64,
+    ) -> Result<Vec<Waiting>, Error> {
+        let again = usize::try_from(read).map_or(count, |read| read.min(count));
+        let mut reading = Pipeline::with_capacity(2);
+        let stream = self.stream(lane);
+        for (from, count) in [("0", again), (">", count - again)] {
+            if count > 0 && (length > 0 || from == "0") {
+                let command = reading.cmd("XREADGROUP");
+                command.arg(&["GROUP", "larder", "holder", "COUNT"]);
+                command.arg(count).arg("STREAMS").arg(&stream).arg(from);
+            }
+        }
+        if reading.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (mut taken, mut gone) = (Vec::new(), Vec::new());
+        for answer in self.run(&reading).await? {
+            refused(&answer)?;
+            let streams = Vec::<(String, Value)>::from_redis_value(answer).map_err(unavailable)?;
+            for (_, answer) in streams {
+                for (id, fields) in rows(answer)? {
+                    match waiting(&id, fields) {
+                        Some(write) => taken.push(write),
+                        None => gone.push(id),
+                    }
+                }
             }
         }
         if !gone.is_empty() {
@@ -343,12 +406,6 @@ fn waiting(id: &str, fields: Option<Fields>) -> Option<Waiting> {
         key: key.into(),
         value: field(&fields, "v")?.into(),
     })
-}
-
-fn text(value: Value) -> Result<Box<str>, Error> {
-    refused(&value)?;
-    let text = String::from_redis_value(value).map_err(unavailable)?;
-    Ok(text.into())
 }
 
 fn refused(answer: &Value) -> Result<(), Error> {

@@ -26,6 +26,11 @@ impl Drop for Directory {
 
 #[cfg(feature = "redis")]
 fn in_redis(server: &crate::store::redis::tests::server::Server) -> Queue {
+    of_sizes(server, SIZES)
+}
+
+#[cfg(feature = "redis")]
+fn of_sizes(server: &crate::store::redis::tests::server::Server, sizes: Sizes) -> Queue {
     use crate::store::redis::{Connections, Layout, Settings};
     // Slow machines are no part of this contract.
     let settings = Settings {
@@ -36,7 +41,7 @@ fn in_redis(server: &crate::store::redis::tests::server::Server) -> Queue {
     let clock = Arc::new(crate::clock::SystemClock::new());
     let connections =
         Connections::new(&server.url(), Layout::new("test"), settings, clock).unwrap();
-    Queue::in_redis(&connections, "writes", SIZES)
+    Queue::in_redis(&connections, "writes", sizes)
 }
 
 /// Runs `contract` in both places; the second argument is another handle on the same queue, where
@@ -52,12 +57,17 @@ async fn everywhere<F: Future<Output = ()>>(name: &str, contract: impl Fn(Queue,
     }
 }
 
-async fn add(queue: &Queue, key: &str, value: &'static str) -> Box<str> {
-    queue.add(key, Bytes::from(value)).await.unwrap()
+async fn add(queue: &Queue, key: &str, value: &'static str) {
+    queue.add(key, Bytes::from(value)).await.unwrap();
+}
+
+/// Takes for the one who holds the lane, by whatever handle.
+async fn taken(queue: &Queue, lane: u16, count: usize) -> Taken {
+    queue.take(lane, "one", LONG, count).await.unwrap().unwrap()
 }
 
 async fn take(queue: &Queue, lane: u16, count: usize) -> Vec<Waiting> {
-    let taken = queue.take(lane, count).await.unwrap();
+    let taken = taken(queue, lane, count).await;
     assert_eq!(taken.lost, 0);
     taken.writes
 }
@@ -187,7 +197,8 @@ async fn a_file_is_open_in_one_place_and_keeps_what_it_has() {
     let directory = Directory::new("again");
     let path = directory.0.join("queue.redb");
     let queue = Queue::in_file(&path, SIZES).unwrap();
-    let id = add(&queue, "a", "1").await;
+    add(&queue, "a", "1").await;
+    let first = take(&queue, SIZES.lane("a"), 1).await;
     let refused = Queue::in_file(&path, SIZES).unwrap_err();
     assert_eq!(refused.kind(), ErrorKind::Configuration);
     drop(queue);
@@ -198,9 +209,10 @@ async fn a_file_is_open_in_one_place_and_keeps_what_it_has() {
             Err(_) => tokio::task::yield_now().await,
         }
     };
+    add(&again, "a", "2").await;
     let taken = take(&again, SIZES.lane("a"), 10).await;
-    assert_eq!(taken[0].id, id);
-    assert!(add(&again, "a", "2").await > id);
+    assert_eq!(taken[0], first[0]);
+    assert!(taken[1].id > first[0].id);
 }
 
 #[cfg(feature = "redis")]
@@ -250,7 +262,7 @@ mod removed {
     }
 
     async fn lost(queue: &Queue) -> u64 {
-        queue.take(0, 10).await.unwrap().lost
+        taken(queue, 0, 10).await.lost
     }
 
     #[tokio::test]
@@ -273,7 +285,7 @@ mod removed {
         let all = take(&queue, 0, 10).await;
         server.ask(&["XDEL", STREAM, &all[0].id]);
         server.ask(&["XTRIM", STREAM, "MAXLEN", "1"]);
-        let left = queue.take(0, 10).await.unwrap();
+        let left = taken(&queue, 0, 10).await;
         assert_eq!((left.writes.as_slice(), left.lost), (&all[2..], 2));
         assert_eq!(lost(&queue).await, 0);
     }
@@ -282,14 +294,15 @@ mod removed {
     async fn of_an_emptied_redis_those_are_counted_that_were_known_to_wait() {
         let (server, queue, other) = waiting(3).await;
         // A node that asks for the lane and does not get it hears how many wait.
-        assert!(queue.hold(0, "one", LONG).await.unwrap());
-        assert!(!other.hold(0, "other", LONG).await.unwrap());
+        let not_held = other.take(0, "other", LONG, 1).await.unwrap();
+        assert_eq!(not_held, None);
         server.ask(&["FLUSHALL"]);
         for _ in 0..4 {
             add(&queue, "a", "y").await;
         }
-        assert!(other.hold(0, "other", LONG).await.unwrap());
-        assert_eq!(lost(&other).await, 3);
+        let found = other.take(0, "other", LONG, 1).await.unwrap();
+        assert_eq!(found.map(|found| found.lost), Some(3));
+        other.release(0, "other").await.unwrap();
         assert_eq!(lost(&queue).await, 0);
         assert_eq!(take(&queue, 0, 10).await.len(), 4);
     }
@@ -318,5 +331,90 @@ mod removed {
         assert_eq!(taken.len(), 4);
         queue.settle(0, &taken).await.unwrap();
         assert_eq!(lost(&queue).await, 0);
+    }
+}
+
+#[cfg(feature = "redis")]
+mod arriving {
+    use super::*;
+    use crate::store::redis::tests::server::Server;
+
+    /// Returns a queue of one lane, that has been in use.
+    async fn used(server: &Server) -> Queue {
+        let sizes = Sizes {
+            lanes: 1,
+            most: 150,
+        };
+        let queue = of_sizes(server, sizes);
+        add(&queue, "first", "x").await;
+        queue
+    }
+
+    /// Has a write begun, and nobody wait for it.
+    async fn begin(queue: &Queue, value: &'static str) {
+        tokio::select! {
+            biased;
+            told = queue.add("a", Bytes::from(value)) => panic!("{told:?}"),
+            () = std::future::ready(()) => {}
+        }
+    }
+
+    fn scripts_run(server: &Server) -> u64 {
+        let told = server.ask(&["INFO", "commandstats"]);
+        let line = told.split("cmdstat_evalsha:calls=").nth(1).unwrap();
+        line.split(',').next().unwrap().parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn many_who_add_at_once_share_a_question_and_keep_their_order() {
+        let server = Server::start();
+        let queue = used(&server).await;
+        let before = scripts_run(&server);
+        let adders = (0..200).map(|number: usize| {
+            let queue = queue.clone();
+            let add = async move { queue.add(&number.to_string(), Bytes::new()).await };
+            tokio::spawn(add)
+        });
+        let adders: Vec<_> = adders.collect();
+        for (number, adder) in adders.into_iter().enumerate() {
+            let refused = adder.await.unwrap().err().map(|error| error.kind());
+            // One is there already.
+            let is_full = (number >= 149).then_some(ErrorKind::Full);
+            assert_eq!(refused, is_full, "{number}");
+        }
+        let questions = scripts_run(&server) - before;
+        assert!(questions <= 5, "{questions} of at most 64 writes");
+        let kept = take(&queue, 0, 500).await;
+        let keys = kept.iter().skip(1).map(|write| write.key.to_string());
+        assert!(keys.eq((0..149).map(|number| number.to_string())));
+    }
+
+    #[tokio::test]
+    async fn who_stops_waiting_takes_nothing_from_those_who_come_after() {
+        let server = Server::start();
+        let queue = used(&server).await;
+        begin(&queue, "1").await;
+        add(&queue, "a", "2").await;
+        let taken = take(&queue, 0, 10).await;
+        assert_eq!(values(&taken), [&b"x"[..], b"1", b"2"]);
+    }
+
+    #[test]
+    fn a_runtime_that_ends_leaves_nobody_waiting_in_the_next() {
+        let server = Server::start();
+        let run = || {
+            let mut runtime = tokio::runtime::Builder::new_current_thread();
+            runtime.enable_all().build().unwrap()
+        };
+        let queue = run().block_on(async {
+            let queue = used(&server).await;
+            begin(&queue, "1").await;
+            queue
+        });
+        run().block_on(async {
+            let added = tokio::time::timeout(LONG, queue.add("a", Bytes::new()));
+            // With the connections of the first one it may fail, but not wait for ever.
+            assert!(added.await.is_ok());
+        });
     }
 }
