@@ -16,7 +16,7 @@ use tower_service::Service;
 use super::{
     answer::refused,
     asking::{Rest, asking},
-    cache::CacheBody,
+    cache::{Answer, CacheBody},
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
     launch::{Ended, Handler, Purpose, Run, launch},
@@ -37,8 +37,6 @@ use crate::{
         validators::{Condition, Validators, condition, not_modified_fields},
     },
 };
-
-type Answer<B, E> = Result<Response<CacheBody<B>>, E>;
 
 /// Answers a request that needs its handler.
 pub(crate) async fn fetch<S, R, B>(

@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use tower_service::Service;
 
 use super::{
-    cache::CacheBody,
+    cache::{Answer, CacheBody},
     kept::{Kept, original_uri},
     look::keep_post,
     pending::Pending,
@@ -28,7 +28,7 @@ pub(crate) async fn mutate<S, R, B>(
     shared: Arc<Shared>,
     mut service: S,
     mut request: Request<R>,
-) -> Result<Response<CacheBody<B>>, S::Error>
+) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     R: 'static,

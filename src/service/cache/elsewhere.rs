@@ -6,7 +6,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{
-    CacheBody,
+    Answer,
     future::{After, finish},
 };
 use crate::{
@@ -24,7 +24,7 @@ pub(super) async fn head<S, R, B>(
     wanted: Box<Fetch>,
     service: S,
     request: Request<R>,
-) -> Result<Response<CacheBody<B>>, S::Error>
+) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
@@ -43,7 +43,7 @@ pub(super) async fn elsewhere<S, R, B>(
     otherwise: Otherwise,
     service: S,
     request: Request<R>,
-) -> Result<Response<CacheBody<B>>, S::Error>
+) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
@@ -75,7 +75,7 @@ async fn ask<S, R, B>(
     otherwise: impl FnOnce(Box<Fetch>) -> Option<After>,
     mut service: S,
     request: Request<R>,
-) -> Result<Response<CacheBody<B>>, S::Error>
+) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,

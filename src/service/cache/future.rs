@@ -25,7 +25,10 @@ use crate::{
     },
 };
 
-type Slow<B, E> = Pin<Box<dyn Future<Output = Result<Response<CacheBody<B>>, E>> + Send>>;
+/// How a request ends: with the answer of a handler or one from the store, or the handler's own error.
+pub(crate) type Answer<B, E> = Result<Response<CacheBody<B>>, E>;
+
+type Slow<B, E> = Pin<Box<dyn Future<Output = Answer<B, E>> + Send>>;
 
 /// The future of a response that goes through a layer.
 ///
@@ -84,9 +87,7 @@ impl<F, B, E> ResponseFuture<F, B, E> {
         }
     }
 
-    pub(crate) fn slow(
-        future: impl Future<Output = Result<Response<CacheBody<B>>, E>> + Send + 'static,
-    ) -> Self {
+    pub(crate) fn slow(future: impl Future<Output = Answer<B, E>> + Send + 'static) -> Self {
         Self {
             state: State::Slow(Box::pin(future)),
         }

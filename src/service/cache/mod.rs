@@ -22,6 +22,7 @@ mod future;
 mod layer;
 mod service;
 
+pub(crate) use self::future::Answer;
 pub use self::{
     body::{BodyError, CacheBody},
     future::ResponseFuture,

@@ -9,7 +9,7 @@ use http::{Method, Request, Response};
 use tower_service::Service;
 
 use super::{
-    CacheBody, ResponseFuture,
+    Answer, CacheBody, ResponseFuture,
     elsewhere::{elsewhere, head, warn},
     future::After,
 };
@@ -26,6 +26,7 @@ use crate::{
         fill::{fetch, refresh},
         front::{Front, Incoming, front, front_of, looked, owned},
         kept::{cut_query, original_uri},
+        launch::Handler,
         look::{Arrival, Fetch, Looked},
         mutation::mutate,
         nested::is_in_flight,
@@ -99,9 +100,7 @@ fn beyond<'a, S, R, B>(
     mut request: Request<R>,
 ) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
@@ -148,15 +147,9 @@ struct Asking {
 
 impl Asking {
     /// Asks, looks the request up again, and does what that comes to.
-    async fn answer<S, R, B>(
-        self,
-        mut service: S,
-        request: Request<R>,
-    ) -> Result<Response<CacheBody<B>>, S::Error>
+    async fn answer<S, R, B>(self, mut service: S, request: Request<R>) -> Answer<B, S::Error>
     where
-        S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-        S::Future: Send + 'static,
-        S::Error: Send + 'static,
+        S: Handler<R, B> + Clone,
         R: Send + 'static,
         B: Fillable,
     {
@@ -225,9 +218,7 @@ fn forward<S, R, B>(
     mut request: Request<R>,
 ) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
@@ -290,9 +281,7 @@ where
 /// the future as it is, to go on waiting, and a clone takes its place.
 fn pass<S, R, B>(inner: &mut S, request: Request<R>, after: After) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
@@ -320,9 +309,7 @@ fn serve<S, R, B>(
     request: Request<R>,
 ) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
@@ -364,11 +351,7 @@ struct Unpacking {
 }
 
 impl Unpacking {
-    async fn answer<S, R, B>(
-        self,
-        mut service: S,
-        request: Request<R>,
-    ) -> Result<Response<CacheBody<B>>, S::Error>
+    async fn answer<S, R, B>(self, mut service: S, request: Request<R>) -> Answer<B, S::Error>
     where
         S: Service<Request<R>, Response = Response<B>>,
         B: Fillable,
@@ -410,9 +393,7 @@ fn serve_and_refresh<S, R, B>(
     mut request: Request<R>,
 ) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
@@ -442,9 +423,7 @@ fn run<S, R, B>(
     mut request: Request<R>,
 ) -> FutureOf<S, R, B>
 where
-    S: Service<Request<R>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Send + 'static,
+    S: Handler<R, B> + Clone,
     R: Send + 'static,
     B: Fillable,
 {
