@@ -115,8 +115,8 @@ where
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
         E: Into<Box<dyn error::Error + Send + Sync>> + Send + 'static,
     {
-        let asked = self.core.asked().await;
-        let spare = match self.stored(id, asked) {
+        let (stored, asked) = self.found(id).await;
+        let spare = match stored {
             Stored::Fresh { entry, refresh } => {
                 if let Ok(value) = self.answer(&entry) {
                     if refresh {
@@ -184,7 +184,7 @@ where
                 Waited::Done(loaded) => return loaded,
                 Waited::Late => {
                     let _turn = follower.straggle().await;
-                    return match self.stored(id, self.core.asked().await) {
+                    return match self.found(id).await.0 {
                         Stored::Fresh { entry, .. } => match self.answer(&entry) {
                             Ok(value) => Ok(value),
                             Err(Unreadable) => self.alone(id, load).await,

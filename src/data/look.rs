@@ -15,6 +15,7 @@ use crate::{
     entry::{Entry, Position, compress::unpack},
     fence::Verdict,
     handle::{Asked, Gathering},
+    invalidate::Trust,
     key::{Key, KeyBuffer, write_value},
     observe::Event,
     store::{Found, Wanted},
@@ -112,9 +113,9 @@ where
     /// # }
     /// ```
     pub async fn look_up(&self, id: &str) -> LookUp<T> {
-        let asked = self.core.asked().await;
+        let (stored, asked) = self.found(id).await;
         let (position, began) = (self.core.position(), self.core.clock.now());
-        let stored = match self.stored(id, asked) {
+        let stored = match stored {
             Stored::Nothing => self.recalled(id, position.local, asked).await,
             stored => stored,
         };
@@ -150,15 +151,54 @@ where
         key.to_key()
     }
 
+    /// Finds what is stored of the value in the first tier for a reader who comes now, and returns it
+    /// with his word, which is asked for if need be. Where nobody else invalidates and nothing has
+    /// changed, there is nobody to ask, and the entry itself tells so.
+    pub(super) async fn found(&self, id: &str) -> (Stored, Asked) {
+        let at = self.core.clock.now();
+        let kept = self.kept_here(id);
+        let alone = kept.as_ref();
+        let alone = alone.and_then(|entry| self.core.fence.judge_alone(&entry.seal));
+        let trust = match alone {
+            Some(_) => Some(Trust::Known),
+            None => self.core.trust(at),
+        };
+        let Some(trust) = trust else {
+            // By then it may be another one that is kept.
+            drop(kept);
+            let trust = self.core.ask().await;
+            let asked = Asked { trust, at };
+            return (self.stored(id, asked), asked);
+        };
+        let asked = Asked { trust, at };
+        (self.noted(id, kept, alone, asked, at), asked)
+    }
+
     /// Finds what is stored of the value in the first tier, and notes that it was asked for.
     pub(super) fn stored(&self, id: &str, asked: Asked) -> Stored {
-        let Some(entry) = self.kept_here(id) else {
+        let now = self.core.clock.now();
+        self.noted(id, self.kept_here(id), None, asked, now)
+    }
+
+    /// Notes that what is kept of a value was asked for, and says how it stands at `now`. `verdict` is
+    /// that of the fence, if that was asked already.
+    fn noted(
+        &self,
+        id: &str,
+        kept: Option<Arc<Entry>>,
+        verdict: Option<Verdict>,
+        asked: Asked,
+        now: Timestamp,
+    ) -> Stored {
+        let Some(entry) = kept else {
             // What is made of the absence of a value is void when the value comes.
             Gathering::note(&self.own_tags(id), Timestamp::NEVER);
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
-        let stored = self.standing(entry, asked);
+        let judge = || self.core.judge(&entry.seal, asked.trust, asked.at);
+        let verdict = verdict.unwrap_or_else(judge);
+        let stored = self.standing(entry, verdict, now);
         match &stored {
             Stored::Fresh { .. } => self.count(Event::ValueHit),
             Stored::Stale(_) => self.count(Event::ValueStale),
@@ -203,11 +243,11 @@ where
     fn promoted(&self, entry: Entry, asked: Asked) -> Stored {
         let (core, key) = (&self.core, entry.key.clone());
         let promoted = core.promote(&key, entry, asked.trust, asked.at, None);
-        let Some((entry, _)) = promoted else {
+        let Some((entry, verdict)) = promoted else {
             return Stored::Nothing;
         };
         Gathering::note(&*entry.tags, entry.life.received);
-        let stored = self.standing(entry, asked);
+        let stored = self.standing(entry, verdict, core.clock.now());
         if let Stored::Fresh { .. } = stored {
             self.count(Event::ValueFound);
         }
@@ -256,10 +296,9 @@ where
         }
     }
 
-    /// Says how a stored value stands.
-    pub(super) fn standing(&self, entry: Arc<Entry>, asked: Asked) -> Stored {
-        let now = self.core.clock.now();
-        let soft_at = match self.core.judge(&entry.seal, asked.trust, asked.at) {
+    /// Says how a stored value of that verdict stands at `now`.
+    fn standing(&self, entry: Arc<Entry>, verdict: Verdict, now: Timestamp) -> Stored {
+        let soft_at = match verdict {
             Verdict::Valid => Timestamp::NEVER,
             Verdict::Soft(at) => at,
             Verdict::Dead(reason) => {
