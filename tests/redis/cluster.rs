@@ -190,6 +190,43 @@ async fn a_slot_of_responses_that_moves_is_followed() {
     assert_eq!(other.larder.statistics().redis.errors, 0);
 }
 
+#[cfg(feature = "write-behind")]
+#[tokio::test]
+async fn writes_that_are_made_later_wait_in_a_cluster_too() {
+    use std::sync::{Arc, Mutex};
+
+    use larder::{
+        Larder, secs,
+        write_behind::{Sink, SinkError, Write},
+    };
+
+    struct Noted(Arc<Mutex<Vec<u64>>>);
+
+    impl Sink<u64> for Noted {
+        async fn write(&self, batch: &[Write<u64>]) -> Result<(), SinkError> {
+            let values = batch.iter().map(|write| write.value);
+            self.0.lock().unwrap().extend(values);
+            Ok(())
+        }
+    }
+
+    let cluster = Cluster::start();
+    let tier = larder::Redis::new(&cluster.url())
+        .budget(secs(10))
+        .background_budget(secs(10))
+        .connect_limit(secs(10));
+    let larder = Larder::builder().redis(tier).build().await.unwrap();
+    let noted = Arc::default();
+    let queue = larder.write_behind("numbers");
+    let queue = queue.start(Noted(Arc::clone(&noted))).await.unwrap();
+    for value in 0..50 {
+        queue.add("7", &value).await.unwrap();
+    }
+    assert!(queue.drain(secs(60)).await.unwrap());
+    assert_eq!(*noted.lock().unwrap(), (0..50).collect::<Vec<_>>());
+    assert_eq!(larder.statistics().lost_writes(), 0);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_the_slot_of_the_registry_moves_nothing_old_is_served() {
     let cluster = Cluster::start();

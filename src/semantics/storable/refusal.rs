@@ -54,3 +54,19 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn every_refusal_is_on_the_page_about_routes() {
+        let page = include_str!("../../docs/routes.md");
+        let told: Vec<&str> = include_str!("refusal.rs")
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("Self::")?.split('"').nth(1))
+            .collect();
+        assert_eq!(told.len(), 15);
+        for word in told {
+            assert!(page.contains(&format!("`{word}`")), "{word}");
+        }
+    }
+}
