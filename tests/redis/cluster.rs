@@ -211,7 +211,7 @@ async fn writes_that_are_made_later_wait_in_a_cluster_too() {
     }
 
     let cluster = Cluster::start();
-    let tier = larder::Redis::new(&cluster.url())
+    let tier = larder::Redis::new(cluster.url())
         .budget(secs(10))
         .background_budget(secs(10))
         .connect_limit(secs(10));
