@@ -211,7 +211,16 @@ async fn writes_that_are_made_later_wait_in_a_cluster_too() {
     }
 
     let cluster = Cluster::start();
-    let tier = larder::Redis::new(cluster.url())
+    // By a user who may do what the page about operations says, and no more.
+    let page = include_str!("../../src/docs/operations.md");
+    let mut lines = page.lines().filter(|line| line.starts_with("ACL SETUSER "));
+    let words = lines.next().unwrap().split(' ').chain(["+cluster|slots"]);
+    let words: Vec<_> = words.collect();
+    for server in &cluster.servers {
+        assert_eq!(server.ask(&words).text(), "OK");
+    }
+    let url = format!("redis-cluster://larder:password@{}", cluster.hosts());
+    let tier = larder::Redis::new(url)
         .budget(secs(10))
         .background_budget(secs(10))
         .connect_limit(secs(10));

@@ -2,6 +2,7 @@
 //!
 //! - [`delivery`]: a sink that refuses, is down, is slow; what is set aside; what is made void.
 //! - [`nodes`]: two nodes at a queue in Redis; a Redis that ends, forgets, or may evict.
+//! - [`access`]: what a user of Redis has to be permitted.
 //! - [`kills`]: processes that are killed at any moment.
 
 #![allow(
@@ -13,6 +14,7 @@
     reason = "a test may panic, and measures time"
 )]
 
+mod access;
 mod delivery;
 mod kills;
 mod nodes;
