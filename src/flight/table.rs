@@ -73,9 +73,10 @@ pub(crate) struct Flight<D, L> {
     /// Where the run stands in the order of invalidations, with the targets known before it. Empty until
     /// it begins.
     seal: OnceLock<Seal>,
-    landing: watch::Sender<Landing<D, L>>,
+    /// How it went, once there is somebody to be told: most flights land without.
+    landing: OnceLock<watch::Sender<Landing<D, L>>>,
     followers: AtomicUsize,
-    stragglers: Arc<Semaphore>,
+    stragglers: OnceLock<Arc<Semaphore>>,
 }
 
 impl<D, L> Flight<D, L> {
@@ -83,6 +84,11 @@ impl<D, L> Flight<D, L> {
     /// not begun passes any: it comes after whatever was invalidated so far.
     pub(crate) fn passes(&self, test: impl FnOnce(&Seal) -> bool) -> bool {
         self.seal.get().is_none_or(test)
+    }
+
+    fn landing(&self) -> &watch::Sender<Landing<D, L>> {
+        let flying = || watch::Sender::new(Landing::Flying);
+        self.landing.get_or_init(flying)
     }
 }
 
@@ -135,9 +141,9 @@ impl<D, L> Flights<D, L> {
         }
         let flight = Arc::new(Flight {
             seal: seal().map_or_else(OnceLock::new, OnceLock::from),
-            landing: watch::Sender::new(Landing::Flying),
+            landing: OnceLock::new(),
             followers: AtomicUsize::new(0),
-            stragglers: Arc::new(Semaphore::new(MAX_STRAGGLERS)),
+            stragglers: OnceLock::new(),
         });
         if shard.insert(key.clone(), Arc::clone(&flight)).is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
@@ -206,7 +212,9 @@ impl<D, L> Leader<D, L> {
 
     /// Lets the followers stream along; the flight stays on the table.
     pub(crate) fn stream(&self, draft: D) {
-        self.flight.landing.send_replace(Landing::Streaming(draft));
+        self.flight
+            .landing()
+            .send_replace(Landing::Streaming(draft));
     }
 
     /// Ends the flight with `landing`.
@@ -228,7 +236,11 @@ impl<D, L> Leader<D, L> {
     fn finish(&mut self, landing: Landing<D, L>) {
         self.landed = true;
         self.leave_table();
-        self.flight.landing.send_replace(landing);
+        // Nobody joins what is not on the table. Who has joined before has asked to be told, under the
+        // lock of his part of it.
+        if let Some(told) = self.flight.landing.get() {
+            told.send_replace(landing);
+        }
     }
 }
 
@@ -255,7 +267,7 @@ impl<D, L> Follower<D, L> {
         }
         Some(Self {
             flight: Arc::clone(flight),
-            landing: flight.landing.subscribe(),
+            landing: flight.landing().subscribe(),
         })
     }
 
@@ -293,7 +305,8 @@ impl<D, L> Follower<D, L> {
         D: Clone,
         L: Clone,
     {
-        let places = Arc::clone(&self.flight.stragglers);
+        let places = || Arc::new(Semaphore::new(MAX_STRAGGLERS));
+        let places = Arc::clone(self.flight.stragglers.get_or_init(places));
         let mut place = pin!(places.acquire_owned());
         let mut has_landed = pin!(async {
             match self.wait(true).await {
