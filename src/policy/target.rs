@@ -10,7 +10,7 @@
 
 mod name;
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, cell::RefCell, fmt, sync::Arc};
 
 use self::name::Namer;
 #[cfg(feature = "redis")]
@@ -267,9 +267,9 @@ impl TargetId {
         let query = canonical(raw_query.unwrap_or_default());
         let hosts = [Some(authority), None];
         let mut namer = Namer::with_room(authority.len() + path.len() + query.len());
-        into.push(namer.everything());
-        into.push(namer.host(authority));
-        into.extend(route.map(|pattern| namer.route(pattern)));
+        let common = Common::of(authority, route, &mut namer);
+        into.extend([common.everything, common.host]);
+        into.extend(common.route);
         into.extend(hosts.map(|host| namer.resource(host, &path)));
         into.extend(hosts.map(|host| namer.exact(host, &path, &query)));
         let ends = path
@@ -277,9 +277,61 @@ impl TargetId {
             .map(|(at, _)| at)
             .chain([path.len()]);
         for end in ends.take(Self::MAX_PREFIX_DEPTH) {
-            let prefix = path.get(..end).unwrap_or_default();
-            into.extend(hosts.map(|host| namer.prefix(host, prefix)));
+            match path.get(..end).unwrap_or_default() {
+                "" => into.extend(common.roots),
+                prefix => into.extend(hosts.map(|host| namer.prefix(host, prefix))),
+            }
         }
+    }
+}
+
+/// The targets that all requests of one authority and route belong to.
+#[derive(Clone, Copy, Debug)]
+struct Common {
+    everything: TargetId,
+    host: TargetId,
+    route: Option<TargetId>,
+    /// Whatever has a path, on the authority and on all of them.
+    roots: [TargetId; 2],
+}
+
+/// Whose they are.
+#[derive(Debug)]
+struct Of {
+    authority: Box<str>,
+    route: Option<Box<str>>,
+}
+
+thread_local! {
+    /// Those of the last request: the next one is like it more often than not.
+    static LAST: RefCell<Option<(Of, Common)>> = const { RefCell::new(None) };
+}
+
+impl Common {
+    fn of(authority: &str, route: Option<&str>, namer: &mut Namer) -> Self {
+        let mut make = || Self {
+            everything: namer.everything(),
+            host: namer.host(authority),
+            route: route.map(|pattern| namer.route(pattern)),
+            roots: [Some(authority), None].map(|host| namer.prefix(host, "")),
+        };
+        let common = LAST.try_with(|last| {
+            let mut last = last.try_borrow_mut().ok()?;
+            match &*last {
+                Some((of, common))
+                    if *of.authority == *authority && of.route.as_deref() == route =>
+                {
+                    Some(*common)
+                }
+                _ => {
+                    let (authority, route) = (authority.into(), route.map(Box::from));
+                    let of = Of { authority, route };
+                    Some(last.insert((of, make())).1)
+                }
+            }
+        });
+        // At the end of a thread there is nothing to remember them in.
+        common.ok().flatten().unwrap_or_else(make)
     }
 }
 
