@@ -7,7 +7,7 @@ mod hits;
 
 use bytes::{BufMut, BytesMut};
 
-pub(crate) use self::hits::{HitMembers, MEMORY};
+pub(crate) use self::hits::{HitMembers, MEMORY, SECOND};
 
 /// The largest number that a structured field can carry (RFC 9651 §3.3.1).
 const LARGEST_INTEGER: i64 = 999_999_999_999_999;

@@ -8,13 +8,10 @@ use crate::{
     handle::Core,
     observe::Bypass,
     semantics::{
-        cache_status::{Forward, Handling, MEMORY, Member},
+        cache_status::{Forward, Handling, MEMORY, Member, SECOND},
         fields,
     },
 };
-
-/// The tier that nodes share.
-const SECOND: &str = "REDIS";
 
 /// Returns the member of an answer out of the store, if it is one of those that are kept.
 #[inline]
@@ -32,7 +29,10 @@ pub(crate) fn hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
 
 /// Returns the member of an answer out of the second tier.
 pub(crate) fn second_hit(core: &Core, ttl: i64) -> Option<HeaderValue> {
-    member(core, Handling::Hit, Some(ttl), Some(SECOND))
+    match core.hits {
+        Some(hits) => Some(hits.second(ttl)),
+        None => member(core, Handling::Hit, Some(ttl), Some(SECOND)),
+    }
 }
 
 /// Returns the member of an answer that the handler gave.

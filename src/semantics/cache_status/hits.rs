@@ -8,8 +8,9 @@ use http::HeaderValue;
 use super::{Handling, Member, Name};
 use crate::semantics::numbered::Numbered;
 
-/// The tier that answers in process, as the detail of a hit.
+/// The tier that answers in process, as the detail of a hit, and the one that nodes share.
 pub(crate) const MEMORY: &str = "MEMORY";
+pub(crate) const SECOND: &str = "REDIS";
 
 /// For how many caches of different names members are kept. What is kept is never given back.
 const MAX_CACHES: usize = 16;
@@ -19,6 +20,7 @@ const MAX_CACHES: usize = 16;
 pub(crate) struct HitMembers {
     name: Name,
     members: Numbered,
+    second: Numbered,
 }
 
 impl HitMembers {
@@ -36,6 +38,7 @@ impl HitMembers {
         let new: &'static Self = Box::leak(Box::new(Self {
             name: name.clone(),
             members: Numbered::new(),
+            second: Numbered::new(),
         }));
         all.push(new);
         Some(new)
@@ -46,23 +49,30 @@ impl HitMembers {
     #[inline]
     pub(crate) fn kept(&self, ttl: i64) -> Option<&HeaderValue> {
         let number = u64::try_from(ttl).ok()?;
-        self.members.kept(number, || self.make(ttl))
+        self.members.kept(number, || self.make(ttl, MEMORY))
     }
 
     /// Returns the same, however many they are.
     pub(crate) fn get(&self, ttl: i64) -> HeaderValue {
-        self.members.get(ttl.cast_unsigned(), || self.make(ttl))
+        let make = || self.make(ttl, MEMORY);
+        self.members.get(ttl.cast_unsigned(), make)
+    }
+
+    /// Returns what a hit on the tier says that nodes share.
+    pub(crate) fn second(&self, ttl: i64) -> HeaderValue {
+        let make = || self.make(ttl, SECOND);
+        self.second.get(ttl.cast_unsigned(), make)
     }
 
     #[cold]
-    fn make(&self, ttl: i64) -> Vec<u8> {
+    fn make(&self, ttl: i64, tier: &str) -> Vec<u8> {
         let mut text = BytesMut::with_capacity(64);
         Member {
             name: &self.name,
             handling: Handling::Hit,
             ttl: Some(ttl),
             key: None,
-            detail: Some(MEMORY),
+            detail: Some(tier),
         }
         .write(&mut text);
         text.to_vec()
@@ -85,6 +95,10 @@ mod tests {
             let told = format!("hits; hit; ttl={ttl}; detail=MEMORY");
             assert_eq!(members.kept(ttl), None);
             assert_eq!(members.get(ttl), told.as_str());
+        }
+        for ttl in [0, 299, 4096, -1] {
+            let told = format!("hits; hit; ttl={ttl}; detail=REDIS");
+            assert_eq!(members.second(ttl), told.as_str());
         }
         assert!(std::ptr::eq(members, HitMembers::of(&name).unwrap()));
     }
