@@ -40,18 +40,13 @@ struct Asked<Q, S, R> {
 /// What a run needs.
 pub(super) struct Rest<S, R> {
     pub(super) leader: FlightLeader,
-    pub(super) service: S,
-    pub(super) request: Request<R>,
+    pub(super) call: Box<Call<S, R>>,
 }
 
-impl<S, R> Rest<S, R> {
-    pub(super) fn new(leader: FlightLeader, service: S, request: Request<R>) -> Self {
-        Self {
-            leader,
-            service,
-            request,
-        }
-    }
+/// A request on its way to its handler, boxed since it goes through many hands.
+pub(crate) struct Call<S, R> {
+    pub(crate) service: S,
+    pub(crate) request: Request<R>,
 }
 
 /// A question on its way. If it is dropped before it is answered, it goes on by itself.

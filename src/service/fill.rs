@@ -15,7 +15,7 @@ use tower_service::Service;
 
 use super::{
     answer::refused,
-    asking::{Rest, asking},
+    asking::{Call, Rest, asking},
     cache::{Answer, CacheBody},
     fallback::{refuse, serve, soft_timeout, stand_in, stand_in_for_error},
     follow::{Followed, WAIT_LIMIT, follow},
@@ -41,8 +41,7 @@ use crate::{
 /// Answers a request that needs its handler.
 pub(crate) async fn fetch<S, R, B>(
     mut fetch: Box<Fetch>,
-    service: S,
-    request: Request<R>,
+    call: Box<Call<S, R>>,
 ) -> Answer<B, S::Error>
 where
     S: Handler<R, B>,
@@ -50,13 +49,12 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    if !core.has_background() || is_in_flight(&core, request.extensions()) {
-        return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
+    if !core.has_background() || is_in_flight(&core, call.request.extensions()) {
+        return Box::pin(alone(fetch, call, Waiting::Nobody)).await;
     }
     let mut doomed: Option<Arc<Flight<Draft, Arc<Entry>>>> = None;
     let mut lost = false;
-    // However often it has to begin anew, it waits for others no longer than this in all.
-    let deadline = Instant::now() + fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
+    let mut deadline = None;
     loop {
         // The position is taken before anybody can join. It is the beginning of a run, unless the second
         // tier is asked first.
@@ -75,20 +73,23 @@ where
         let seal = || fetch.kept.seal_if_at_once();
         let mut follower = match core.flights.join(&fetch.flight, usable, seal) {
             Join::Lead(leader) => {
-                return lead(fetch, Rest::new(leader, service, request)).await;
+                return lead(fetch, Rest { leader, call }).await;
             }
             Join::Full => {
-                return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
+                return Box::pin(alone(fetch, call, Waiting::Nobody)).await;
             }
             Join::Follow(follower) => follower,
         };
+        // However often it has to begin anew, it waits for others no longer than this in all.
+        let limit = fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
+        let deadline = *deadline.get_or_insert_with(|| Instant::now() + limit);
         let next = match follow(&fetch, &mut follower, deadline).await {
             Followed::Answer(response) => return Ok(response),
             Followed::Alone => {
-                return Box::pin(alone(fetch, service, request, Waiting::Nobody)).await;
+                return Box::pin(alone(fetch, call, Waiting::Nobody)).await;
             }
             Followed::Late => {
-                return Box::pin(straggle(fetch, &mut follower, service, request)).await;
+                return Box::pin(straggle(fetch, &mut follower, call)).await;
             }
             Followed::Lost if lost => return Ok(stand_in(&fetch).unwrap_or_else(|| refuse(&fetch))),
             Followed::Lost => {
@@ -109,7 +110,7 @@ where
 }
 
 /// Starts a refresh of which nobody waits for the outcome, unless one is under way.
-pub(crate) fn refresh<S, R, B>(fetch: Box<Fetch>, service: S, request: Request<R>)
+pub(crate) fn refresh<S, R, B>(fetch: Box<Fetch>, call: Box<Call<S, R>>)
 where
     S: Handler<R, B>,
     R: Send + 'static,
@@ -122,8 +123,12 @@ where
     let seal = || fetch.kept.seal_if_at_once();
     if let Some(leader) = core.flights.lead(&fetch.flight, usable, seal) {
         core.counters.note(Event::Refreshed);
-        let rest = Rest::new(leader, service, request);
-        drop(launch(&fetch, rest, Purpose::Refresh, None));
+        drop(launch(
+            &fetch,
+            Rest { leader, call },
+            Purpose::Refresh,
+            None,
+        ));
     }
 }
 
@@ -151,7 +156,7 @@ where
     }
     if !fetch.kept.shared.core.has_background() {
         // A shutdown has begun meanwhile.
-        return Box::pin(alone(fetch, rest.service, rest.request, Waiting::Nobody)).await;
+        return Box::pin(alone(fetch, rest.call, Waiting::Nobody)).await;
     }
     let run = launch(&fetch, rest, Purpose::Answer, Some(found));
     ended(fetch, run).await
@@ -240,14 +245,17 @@ fn conditionally<B>(fetch: &Fetch, response: Response<CacheBody<B>>) -> Response
 /// Runs the handler for one request alone; the answer may still be stored.
 async fn alone<S, R, B>(
     mut fetch: Box<Fetch>,
-    mut service: S,
-    request: Request<R>,
+    call: Box<Call<S, R>>,
     waiting: Waiting,
 ) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
     B: Fillable,
 {
+    let Call {
+        mut service,
+        request,
+    } = *call;
     let kept = &mut fetch.kept;
     poll_fn(|context| service.poll_ready(context)).await?;
     kept.restart();
@@ -261,8 +269,7 @@ where
 async fn straggle<S, R, B>(
     fetch: Box<Fetch>,
     follower: &mut Follower<Draft, Arc<Entry>>,
-    service: S,
-    request: Request<R>,
+    call: Box<Call<S, R>>,
 ) -> Answer<B, S::Error>
 where
     S: Service<Request<R>, Response = Response<B>>,
@@ -284,5 +291,5 @@ where
         Straggled::Turn(place) => Waiting::Stragglers(place),
         Straggled::Free => Waiting::Nobody,
     };
-    alone(fetch, service, request, waiting).await
+    alone(fetch, call, waiting).await
 }

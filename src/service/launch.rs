@@ -11,7 +11,7 @@ use tower_service::Service;
 
 use super::{
     arrive::{Arrival, candidates, question},
-    asking::Rest,
+    asking::{Call, Rest},
     cache::CacheBody,
     follow::WAIT_LIMIT,
     kept::Kept,
@@ -87,11 +87,11 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    let Rest {
-        leader,
+    let Rest { leader, call } = rest;
+    let Call {
         mut service,
         mut request,
-    } = rest;
+    } = *call;
     take_off(&core, request.extensions_mut());
     let (sender, receiver) = oneshot::channel();
     let flying = Flying {

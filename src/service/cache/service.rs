@@ -22,6 +22,7 @@ use crate::{
     semantics::methods::is_safe,
     service::{
         answer::{Asked, Told, answer, only_if_cached_miss, takes_long},
+        asking::Call,
         facts::{Facts, is_read},
         fill::{fetch, refresh},
         front::{Front, Incoming, front, front_of, looked, owned},
@@ -410,7 +411,8 @@ where
     };
     arrived.count_hit(outcome, entry, &request);
     if core.has_background() && cut(&mut request, &fetch.kept.matched.policy) {
-        refresh(fetch, inner.clone(), request);
+        let service = inner.clone();
+        refresh(fetch, Box::new(Call { service, request }));
     }
     ResponseFuture::ready(response)
 }
@@ -439,7 +441,8 @@ where
         arrived.count(Outcome::Miss, &request);
         return pass(inner, request, After::Compare(wanted));
     }
-    ResponseFuture::slow(fetch(wanted, inner.clone(), request))
+    let service = inner.clone();
+    ResponseFuture::slow(fetch(wanted, Box::new(Call { service, request })))
 }
 
 /// Shows the handler only what is keyed of the query, where a list is declared. Returns whether that
