@@ -14,7 +14,7 @@ use super::{Typed, encoding::versioned, loading::Said, typed::targets_of};
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding, Entry, Head, HeadParts, Life, Position, Seal, StoredBody,
+        Coding, Entry, Fields, Head, HeadParts, Life, Position, Seal, StoredBody,
         compress::{pack, packs_long},
     },
     handle::{Gathered, Gathering},
@@ -105,7 +105,7 @@ where
             } else {
                 StatusCode::NOT_FOUND
             },
-            headers: HeaderMap::new(),
+            fields: Fields::new(&HeaderMap::new()),
             life: self.life(made, began, storable),
             seal,
             tags: tags.into(),

@@ -55,8 +55,7 @@ impl Fields {
         let mut sketch = pool::Sketch::new(inherited.is_some());
         own.extend(inherited);
         let mut common = Vec::new();
-        let is_kept = |name: &&HeaderName| !TOLD.contains(name) && *name != header::CONTENT_LENGTH;
-        for name in headers.keys().filter(is_kept) {
+        for name in headers.keys().filter(|name| is_kept(name)) {
             let lines = headers.get_all(name);
             let values: Option<Vec<_>> =
                 lines.iter().map(|line| pool::common(name, line)).collect();
@@ -69,7 +68,40 @@ impl Fields {
                 }
             }
         }
-        for (name, value) in &common {
+        Self::assembled(sketch, own, &common)
+    }
+
+    /// Returns the fields of an answer that was stored, of its `lines`.
+    pub(crate) fn of_lines(lines: &[(HeaderName, HeaderValue)]) -> Self {
+        /// Above it, to look through all of them for each is not worth it.
+        const FEW: usize = 32;
+        let is_plain = |(at, (name, _)): (usize, &(HeaderName, HeaderValue))| {
+            let is_again = lines.iter().take(at).any(|(other, _)| other == name);
+            is_kept(name) && !is_again
+        };
+        if lines.len() > FEW || !lines.iter().enumerate().all(is_plain) {
+            return Self::new(&to_map(lines));
+        }
+        let mut sketch = pool::Sketch::new(false);
+        let (mut own, mut common) = (Vec::new(), Vec::with_capacity(lines.len()));
+        for (name, value) in lines {
+            if let Some(value) = pool::common(name, value) {
+                common.push((name, value));
+            } else {
+                sketch.add(name, &NOTHING);
+                own.push(value.clone());
+            }
+        }
+        Self::assembled(sketch, own, &common)
+    }
+
+    /// Returns the fields whose own values are in the sketch, and the others are these.
+    fn assembled(
+        mut sketch: pool::Sketch,
+        own: Vec<HeaderValue>,
+        common: &[(&HeaderName, HeaderValue)],
+    ) -> Self {
+        for (name, value) in common {
             sketch.add(name, value);
         }
         Self {
@@ -226,6 +258,20 @@ fn filled(
     put(age);
     put(status);
     own.iter().for_each(put);
+    headers
+}
+
+/// Returns whether a field is neither told anew with each answer, nor left to the body.
+fn is_kept(name: &HeaderName) -> bool {
+    !TOLD.contains(name) && *name != header::CONTENT_LENGTH
+}
+
+/// Returns these lines as a map.
+pub(super) fn to_map(lines: &[(HeaderName, HeaderValue)]) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(lines.len());
+    for (name, value) in lines {
+        headers.append(name, value.clone());
+    }
     headers
 }
 

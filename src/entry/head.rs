@@ -130,7 +130,7 @@ pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 pub(crate) struct HeadParts {
     pub(crate) key: Key,
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
+    pub(crate) fields: Fields,
     pub(crate) life: Life,
     pub(crate) seal: Seal,
     pub(crate) tags: Box<[Arc<str>]>,
@@ -140,7 +140,7 @@ pub(crate) struct HeadParts {
 }
 
 impl Head {
-    /// Returns the head of a response with the end-to-end fields `headers` of the handler.
+    /// Returns the head of a response.
     pub(crate) fn new(parts: HeadParts) -> Self {
         Self {
             key: parts.key,
@@ -151,7 +151,7 @@ impl Head {
             variation: parts.variation.map(Box::new),
             reuse: parts.reuse,
             negotiated: parts.negotiated,
-            fields: Fields::new(&parts.headers),
+            fields: parts.fields,
             hits: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             retry_at: AtomicU64::new(0),
@@ -200,7 +200,7 @@ impl Head {
         Self::new(HeadParts {
             key: self.key.clone(),
             status: self.status,
-            headers: self.headers(),
+            fields: self.fields.clone(),
             life: self.life,
             seal: Seal::new(position, targets).begun(self.seal.begun.min(begun)),
             tags: tags.into(),

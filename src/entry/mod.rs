@@ -24,8 +24,8 @@ use std::{ops::Deref, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, StatusCode};
 
-use self::fields::Fields;
 pub(crate) use self::{
+    fields::Fields,
     head::{CACHE_STATUS, Form, Head, HeadParts, Life, Variation},
     own::own,
     place::{Origin, Place},

@@ -1,6 +1,6 @@
 //! Where the request of a response went, and what can be invalidated there.
 
-use crate::policy::TargetId;
+use crate::{key::Key, policy::TargetId};
 
 /// Where the request of a stored response went: what all of its targets but the tags are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +29,10 @@ impl Origin<'_> {
     }
 }
 
-/// Where a request went, with the targets that are made of that.
+/// Where a request went, with its key and the targets that are made of that.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place<'a> {
+    pub(crate) key: &'a Key,
     pub(crate) origin: Origin<'a>,
     pub(crate) targets: &'a [TargetId],
 }

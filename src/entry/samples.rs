@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
-use super::{Coding, Entry, Head, HeadParts, Life, Position, Seal, Variation, compress};
+use super::{Coding, Entry, Fields, Head, HeadParts, Life, Position, Seal, Variation, compress};
 use crate::{
     clock::Timestamp, key::Key, policy::TargetId, semantics::reuse::ReuseFlags,
     semantics::vary::selecting,
@@ -79,7 +79,7 @@ impl Sample {
         let head = Head::new(HeadParts {
             key: self.key,
             status: StatusCode::OK,
-            headers: self.headers,
+            fields: Fields::new(&self.headers),
             life: self.life,
             seal: Seal::new(self.position, self.targets),
             tags: self.tags.iter().map(|tag| tag.as_str().into()).collect(),

@@ -232,13 +232,13 @@ fn renewed(
     let (head, stored) = match judge(kept, &mut parts, Some(entry.body.length)) {
         Judged::Store(head) => (head, true),
         Judged::Share(_) | Judged::Unkeyed | Judged::Decline(_) => (
-            Arc::new(unstored(kept, parts.status, parts.headers.clone())),
+            Arc::new(unstored(kept, parts.status, &parts.headers)),
             false,
         ),
     };
     // Nobody else has the head yet, so that the second way is never taken.
-    let head = Arc::into_inner(head)
-        .unwrap_or_else(|| unstored(kept, parts.status, parts.headers.clone()));
+    let head =
+        Arc::into_inner(head).unwrap_or_else(|| unstored(kept, parts.status, &parts.headers));
     let renewed = Arc::new(Entry::new(
         Arc::new(head.renewing(entry)),
         entry.body.clone(),

@@ -14,7 +14,7 @@ use super::{
 use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
-    entry::{Head, HeadParts, Life, Seal, Variation, compress::compressible},
+    entry::{Fields, Head, HeadParts, Life, Seal, Variation, compress::compressible},
     policy::{
         CacheHint, Compress, MAX_NEGATIVE_TTL, MAX_TAGS, MAX_TTL, Policy, SetCookies, Target,
         shorten, tags_of_response,
@@ -168,7 +168,7 @@ impl Judging<'_> {
         Judged::Share(Arc::new(unstored(
             self.kept,
             status,
-            self.kept_fields(headers),
+            &self.kept_fields(headers),
         )))
     }
 
@@ -400,7 +400,7 @@ impl Judging<'_> {
         Some(Arc::new(Head::new(HeadParts {
             key: kept.stored_key(&response.headers),
             status: response.status,
-            headers: self.kept_fields(&response.headers),
+            fields: Fields::new(&self.kept_fields(&response.headers)),
             life,
             seal: Seal::new(position, ids)
                 .begun(kept.oldest())
@@ -462,12 +462,12 @@ fn window(
 }
 
 /// Returns the head of a response that is handed to those who wait and not stored.
-pub(crate) fn unstored(kept: &Kept, status: StatusCode, headers: HeaderMap) -> Head {
+pub(crate) fn unstored(kept: &Kept, status: StatusCode, headers: &HeaderMap) -> Head {
     let now = kept.shared.core.clock.now();
     Head::new(HeadParts {
         key: kept.key.clone(),
         status,
-        headers,
+        fields: Fields::new(headers),
         life: Life {
             received: now,
             initial_age: 0,

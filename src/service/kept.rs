@@ -62,7 +62,11 @@ impl Kept {
             route: self.matched.pattern().map(|pattern| &**pattern.text()),
         };
         let targets = self.place.get_or_init(|| origin.targets().into());
-        Place { origin, targets }
+        Place {
+            key: &self.key,
+            origin,
+            targets,
+        }
     }
 
     /// Returns the tags that the policy declares; none if they can not be told.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::{MAGIC, NAMES_MAGIC, Names, PREAMBLE, VERSION, flag, section};
 #[cfg(larder_sabotage)]
@@ -11,8 +11,8 @@ use crate::sabotage::{Fault, is_planted};
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding, Entry, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody, Variation,
-        own,
+        Coding, Entry, Fields, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody,
+        Variation, fields::to_map, own,
     },
     error::{Error, ErrorKind},
     key::Key,
@@ -34,8 +34,8 @@ pub(crate) enum Decoded {
     Newer,
 }
 
-/// Reads an entry whose body is a slice of `input`. One that went to `place` has the targets of that,
-/// which then are not made again.
+/// Reads an entry whose body is a slice of `input`. One that went to `place` has the key and the targets
+/// of that, which then are not made again.
 ///
 /// # Errors
 ///
@@ -260,10 +260,14 @@ impl<'a> Sections<'a> {
             return Err(broken("has a body that is not as long as it says"));
         }
         let tags = self.tags.map(tags).transpose()?.unwrap_or_default();
+        let key = present(self.key)?;
         let head = Head::new(HeadParts {
-            key: Key::from(present(self.key)?),
+            key: match place {
+                Some(place) if **place.key == *key => place.key.clone(),
+                _ => Key::from(key),
+            },
             status: fixed.status,
-            headers: fields(present(self.fields)?)?,
+            fields: Fields::of_lines(&lines(present(self.fields)?, input)?),
             life: fixed.life,
             seal: Seal::new(fixed.position, self.targets(&tags, place)?).untagged(tags.is_empty()),
             tags: tags.into(),
@@ -275,14 +279,14 @@ impl<'a> Sections<'a> {
             },
             negotiated: fixed.has(flag::NEGOTIATED),
         });
-        let trailers = self.trailers.map(fields).transpose()?;
+        let trailers = self.trailers.map(|trailers| lines(trailers, input));
+        let trailers = trailers.transpose()?.map(|lines| own(&to_map(&lines)));
         let body = StoredBody {
             bytes: input.slice_ref(body),
             coding: fixed.coding,
             length: fixed.length,
         };
-        let trailers = trailers.map(|trailers| Box::new(own(&trailers)));
-        Ok(Entry::new(Arc::new(head), body, trailers))
+        Ok(Entry::new(Arc::new(head), body, trailers.map(Box::new)))
     }
 
     /// Makes the targets from where the request went, and from the tags.
@@ -351,20 +355,22 @@ fn name(bytes: &[u8]) -> Result<HeaderName, Error> {
     HeaderName::from_bytes(bytes).map_err(|_| broken("has a field name that is none"))
 }
 
-fn fields(section: &[u8]) -> Result<HeaderMap, Error> {
+/// Returns the lines of a head or of trailers, whose values are slices of the input.
+fn lines(section: &[u8], input: &Bytes) -> Result<Vec<(HeaderName, HeaderValue)>, Error> {
     let mut reader = Reader { rest: section };
-    let mut headers = HeaderMap::new();
+    let mut lines = Vec::new();
     while !reader.is_at_end() {
-        if headers.len() == MOST_LINES {
+        if lines.len() == MOST_LINES {
             return Err(broken("has too many fields"));
         }
         let sensitive = reader.byte()? & 1 != 0;
         let name = name(reader.short()?)?;
+        let value = input.slice_ref(reader.sized()?);
         // A line end in a value would let it pass for two fields; this refuses it.
-        let mut value = HeaderValue::from_bytes(reader.sized()?)
+        let mut value = HeaderValue::from_maybe_shared(value)
             .map_err(|_| broken("has a field value that is none"))?;
         value.set_sensitive(sensitive);
-        headers.append(name, value);
+        lines.push((name, value));
     }
-    Ok(headers)
+    Ok(lines)
 }

@@ -7,8 +7,8 @@ use super::*;
 use crate::{
     clock::Timestamp,
     entry::{
-        Coding, Entry, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody, Variation,
-        samples::fields,
+        Coding, Entry, Fields, Head, HeadParts, Life, Origin, Place, Position, Seal, StoredBody,
+        Variation, samples::fields,
     },
     error::ErrorKind,
     policy::{Target, TargetId},
@@ -51,7 +51,7 @@ fn full() -> Entry {
     let head = Head::new(HeadParts {
         key: b"full key".as_slice().into(),
         status: StatusCode::NON_AUTHORITATIVE_INFORMATION,
-        headers,
+        fields: Fields::new(&headers),
         life: Life {
             received: at(1_767_225_600_000),
             initial_age: 2,
@@ -112,8 +112,10 @@ fn an_entry_of_the_place_that_is_asked_about_has_its_targets_and_another_has_its
         other => panic!("{other:?}"),
     };
     let known = [TargetId(1), TargetId(2)];
+    let key = full().key.clone();
     let place = |origin| {
         Some(Place {
+            key: &key,
             origin,
             targets: &known,
         })
@@ -401,7 +403,7 @@ proptest! {
         written.head = Head::new(HeadParts {
             key: key.as_slice().into(),
             status: StatusCode::OK,
-            headers,
+            fields: Fields::new(&headers),
             life: Life {
                 received: Timestamp::from_millis(numbers[0]),
                 initial_age: numbers[1],

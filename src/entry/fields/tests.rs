@@ -125,3 +125,37 @@ fn stored_fields_let_go_of_the_buffer_they_were_read_into() {
         "the stored fields keep the buffer alive"
     );
 }
+
+#[test]
+fn fields_of_lines_are_those_of_the_map_that_the_lines_make() {
+    let lines = |texts: &[(&'static str, &'static str)]| {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            )
+        };
+        texts.iter().map(line).collect::<Vec<_>>()
+    };
+    let all = [
+        ("etag", "\"1\""),
+        ("content-type", "text/html"),
+        ("vary", "accept"),
+        ("x-own", "a"),
+        ("vary", "cookie"),
+        ("x-own", "b"),
+        ("age", "7"),
+        ("cache-status", "upstream; hit"),
+        ("content-length", "3"),
+        ("cache-control", "max-age=60"),
+    ];
+    // Whatever of these is left out.
+    for left_out in 0_u32..1 << all.len() {
+        let some = |(at, line)| (left_out & (1_u32 << at) == 0).then_some(line);
+        let some: Vec<_> = all.into_iter().enumerate().filter_map(some).collect();
+        let lines = lines(&some);
+        let (one, other) = (Fields::of_lines(&lines), Fields::new(&to_map(&lines)));
+        assert!(Arc::ptr_eq(&one.shape, &other.shape), "{lines:?}");
+        assert_eq!(one.own, other.own, "{lines:?}");
+    }
+}
