@@ -9,15 +9,15 @@ use crate::store::redis::Script;
 /// lane, most, key and value of each. Returns how many were added, which are the first.
 const ADD: &str = "
 local room = tonumber(ARGV[2]) - redis.call('XLEN', KEYS[1])
-local added, newest = 0, {}
+local added = 0
 for at = 3, #ARGV, 2 do
   if added >= room then break end
   added = added + 1
-  newest[2 * added - 1] = ARGV[at]
-  newest[2 * added] = redis.call('XADD', KEYS[1], '*', 'k', ARGV[at], 'v', ARGV[at + 1])
+  -- The id takes the place of the value, beside its key.
+  ARGV[at + 1] = redis.call('XADD', KEYS[1], '*', 'k', ARGV[at], 'v', ARGV[at + 1])
 end
 if added > 0 then
-  redis.call('HSET', KEYS[2], unpack(newest))
+  redis.call('HSET', KEYS[2], unpack(ARGV, 3, 2 + 2 * added))
   redis.call('HINCRBY', KEYS[3], ARGV[1], added)
 end
 return added";
