@@ -83,7 +83,7 @@ enum Waited<T> {
     Late,
     /// It panicked or was ended.
     Lost,
-    /// An invalidation has overtaken it.
+    /// There is none to wait for: an invalidation has overtaken it, or it was left to another node.
     Void,
 }
 
@@ -224,6 +224,7 @@ where
             Landing::Landed(Load::Failed(source)) => Waited::Done(Err(LoadError {
                 source: Some(source),
             })),
+            Landing::Left => Waited::Void,
             Landing::Declined
             | Landing::Failed
             | Landing::Lost
@@ -303,8 +304,10 @@ where
                     drop(sender.send(Ended::Loaded(value)));
                     return;
                 }
-                // Dropping the leader lets those lead who have come to wait all the same.
-                Start::Leave => return,
+                Start::Leave => {
+                    leader.land(Landing::Left);
+                    return;
+                }
             };
             let ended = match CatchPanic::new(typed.made(load)).await {
                 Err(payload) => Ended::Panicked(payload),

@@ -120,3 +120,87 @@ where
         }
     }
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "memory", feature = "redis"))]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::poll_fn,
+        pin::pin,
+        sync::atomic::{AtomicUsize, Ordering},
+        task::Poll,
+        time::Duration,
+    };
+
+    use tokio::sync::Semaphore;
+
+    use super::*;
+    use crate::{Larder, Redis, mins, secs, store::redis::tests::server::Server};
+
+    async fn node(server: &Server) -> Larder {
+        let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
+        let built = Larder::builder().redis(redis).flight_lock(true).build();
+        let node = built.await.unwrap();
+        eventually(|| node.statistics().shared.sync_age.is_some()).await;
+        node
+    }
+
+    async fn eventually(mut holds: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !holds() {
+            assert!(began.elapsed() < Duration::from_secs(10), "it never came");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_refreshes_that_are_left_to_another_node_is_no_failure() {
+        let server = Server::start();
+        let [one, other] = [node(&server).await, node(&server).await];
+        let names = |node: &Larder| {
+            let names = node.typed::<String>("name");
+            names.ttl(secs(1)).stale_while_revalidate(mins(10))
+        };
+        names(&one).insert("7", "old".into()).await;
+        let tier = one.core().second.clone().unwrap();
+        tier.flush().await;
+        names(&other).get("7").await;
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        let (loads, gate) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let load = || {
+            let (loads, gate) = (Arc::clone(&loads), Arc::clone(&gate));
+            async move {
+                loads.fetch_add(1, Ordering::SeqCst);
+                gate.acquire().await.unwrap().forget();
+                Ok::<_, Infallible>(Some("new".to_owned()))
+            }
+        };
+        let read = async |node: &Larder| {
+            let loading = load();
+            let read = names(node).get_or_load("7", |_| loading).await;
+            assert_eq!(*read.unwrap().unwrap(), "old");
+        };
+        read(&one).await;
+        eventually(|| loads.load(Ordering::SeqCst) == 1).await;
+
+        // Who reads it as what it is not finds nothing, and waits for a load.
+        let numbers = other.typed::<u64>("name").wait_limit(mins(1));
+        let number = numbers.get_or_load("7", |_| async { Ok::<_, Infallible>(Some(7)) });
+        let (mut number, flights) = (pin!(number), &other.core().values.loads);
+        for _ in 0..2 {
+            // Each begins a refresh, for which the other node has the lock.
+            read(&other).await;
+            poll_fn(|context| {
+                assert!(number.as_mut().poll(context).is_pending(), "it waits");
+                Poll::Ready(())
+            })
+            .await;
+            assert_eq!(flights.waiters(), 1);
+            eventually(|| flights.len() == 0).await;
+        }
+        gate.add_permits(1);
+        assert_eq!(number.await.unwrap().as_deref(), Some(&7));
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+    }
+}

@@ -8,6 +8,8 @@
 //! - [`Landing::Declined`]: a response that may not be shared (`private`, `Set-Cookie`); each
 //!   follower calls the handler itself, all at once, since one user's answer must not reach another.
 //! - [`Landing::Failed`]: the service returned an error, which can not be handed to several.
+//! - [`Landing::Left`]: there is no run here, since another node runs the handler, and this would have
+//!   been a refresh for which nobody waits; those who have come to wait all the same begin anew.
 //! - [`Landing::Lost`]: the run panicked or was ended; one follower takes over.
 //!
 //! Whoever leads holds a [`Leader`]. Dropping it, on whichever way out, takes the flight off the

@@ -50,6 +50,8 @@ pub(crate) enum Landing<D, L> {
     Declined,
     /// The service returned an error.
     Failed,
+    /// Nobody runs here: another node does, and nobody was known to wait for what it brings.
+    Left,
     /// The run panicked or was ended.
     Lost,
 }
@@ -62,6 +64,7 @@ impl<D: Clone, L: Clone> Clone for Landing<D, L> {
             Self::Landed(entry) => Self::Landed(entry.clone()),
             Self::Declined => Self::Declined,
             Self::Failed => Self::Failed,
+            Self::Left => Self::Left,
             Self::Lost => Self::Lost,
         }
     }
@@ -289,7 +292,11 @@ impl<D, L> Follower<D, L> {
         let ready = |landing: &Landing<D, L>| match landing {
             Landing::Flying => false,
             Landing::Streaming(_) => !complete,
-            Landing::Landed(_) | Landing::Declined | Landing::Failed | Landing::Lost => true,
+            Landing::Landed(_)
+            | Landing::Declined
+            | Landing::Failed
+            | Landing::Left
+            | Landing::Lost => true,
         };
         match self.landing.wait_for(ready).await {
             Ok(landing) => landing.clone(),

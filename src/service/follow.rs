@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderName, Response};
+use http::{HeaderMap, HeaderName, Response};
 use tokio::time::{Instant, timeout_at};
 
 use super::{
@@ -17,7 +17,7 @@ use super::{
 use crate::{
     entry::{Entry, Head},
     flight::{BodyReader, Follower, Landing},
-    handle::Draft,
+    handle::{Core, Draft},
     observe::Outcome,
     semantics::{reuse::is_failure, vary::selecting},
 };
@@ -34,7 +34,7 @@ pub(crate) enum Followed<B> {
     Late,
     Lost,
     Failed,
-    /// An invalidation has overtaken the run.
+    /// There is no run to wait for: an invalidation has overtaken it, or it was left to another node.
     Void,
     /// The answer is for other values of these fields.
     OtherVariant(Arc<[HeaderName]>),
@@ -71,6 +71,7 @@ pub(crate) async fn follow<B>(
         Landing::Landed(entry) => &entry.head,
         Landing::Declined => return Followed::Alone,
         Landing::Failed => return Followed::Failed,
+        Landing::Left => return Followed::Void,
         Landing::Lost | Landing::Flying => return Followed::Lost,
     };
     if !core.may_follow(&head.seal, trust, fetch.arrived) {
@@ -94,18 +95,24 @@ pub(crate) async fn follow<B>(
     kept.answered(Outcome::Collapsed);
     match landing {
         Landing::Streaming(draft) => {
-            let reader = BodyReader::new(Arc::clone(&draft.body));
-            let mut response = Response::new(CacheBody::shared(reader, draft.length, None));
-            Mark::add(core, response.extensions_mut());
-            *response.status_mut() = draft.head.status;
-            *response.headers_mut() = draft.head.fields(now, member.as_ref());
-            Followed::Answer(response)
+            let headers = draft.head.fields(now, member.as_ref());
+            Followed::Answer(streaming(core, &draft, headers))
         }
         Landing::Landed(entry) => {
             serve(fetch, &entry, member).map_or(Followed::Alone, Followed::Answer)
         }
         _ => Followed::Alone,
     }
+}
+
+/// Returns the response that is on its way, with these fields.
+fn streaming<B>(core: &Arc<Core>, draft: &Draft, headers: HeaderMap) -> Response<CacheBody<B>> {
+    let reader = BodyReader::new(Arc::clone(&draft.body));
+    let mut response = Response::new(CacheBody::shared(reader, draft.length, None));
+    Mark::add(core, response.extensions_mut());
+    *response.status_mut() = draft.head.status;
+    *response.headers_mut() = headers;
+    response
 }
 
 /// Returns what is left to one who has waited in vain. A handler that has answered, whose body alone is

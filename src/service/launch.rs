@@ -204,7 +204,10 @@ impl<B: Fillable, E> Flying<B, E> {
                     fetch.kept.restart();
                 }
                 Turn::Look => has_waited = true,
-                Turn::Leave => return None,
+                Turn::Leave => {
+                    self.leader.land(Landing::Left);
+                    return None;
+                }
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Two nodes that want one run of a handler among them.
 
+use std::{future::poll_fn, pin::pin};
+
 use http_body::Frame;
 use tower::ServiceBuilder;
 
@@ -22,6 +24,15 @@ async fn locking(server: &Server, origin: &Origin, policy: Policy) -> [Node; 2] 
         node
     };
     [node().await, node().await]
+}
+
+/// Lets what waits come as far as it can before anybody else runs.
+async fn nudge(mut waiting: Pin<&mut impl Future>) {
+    poll_fn(|context| {
+        assert!(waiting.as_mut().poll(context).is_pending(), "it waits");
+        Poll::Ready(())
+    })
+    .await;
 }
 
 /// Returns how many keys of a kind there are.
@@ -370,5 +381,45 @@ async fn the_lock_of_a_node_that_died_is_taken_over_by_one_of_those_who_wait() {
     for got in crowd {
         assert_eq!(got.await.unwrap().body, "hello");
     }
+    assert_eq!(origin.runs(), 2);
+}
+
+#[tokio::test]
+async fn who_waits_for_refreshes_that_are_left_to_another_node_is_not_refused() {
+    let server = Server::start();
+    let age = |seconds: u32, body: &'static str| {
+        let lifetime = format!("max-age={seconds}, stale-while-revalidate=600");
+        let response = Response::builder().header("cache-control", lifetime);
+        response.body(body.into()).unwrap()
+    };
+    let (origin, gate) = Origin::new(move |_| age(1, "old")).gated(1);
+    let nodes = locking(&server, &origin, Policy::new()).await;
+    let [one, other] = nodes.map(|node| Node {
+        layer: CacheLayer::gateway(&node.larder),
+        ..node
+    });
+    one.get("/a").await;
+    one.flush().await;
+    other.get("/a").await;
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    origin.change(move |_| age(600, "new"));
+    let demanding = || Request::get("/a").header("cache-control", "min-fresh=10");
+    let leading = one.clone();
+    let first = tokio::spawn(async move { leading.ask(demanding()).await });
+    eventually(|| origin.runs() == 2).await;
+
+    let flights = &other.larder.core().flights;
+    let mut waiting = pin!(other.ask(demanding()));
+    for _ in 0..2 {
+        // Each begins a refresh, for which the other node has the lock.
+        assert_eq!(other.get("/a").await.body, "old");
+        nudge(waiting.as_mut()).await;
+        assert_eq!(flights.waiters(), 1);
+        eventually(|| flights.len() == 0).await;
+    }
+    gate.add_permits(1);
+    let got = waiting.await;
+    assert_eq!((got.status, &*got.body), (StatusCode::OK, &b"new"[..]));
+    assert_eq!(first.await.unwrap().body, "new");
     assert_eq!(origin.runs(), 2);
 }
