@@ -176,7 +176,7 @@ where
                     && flight.passes(|seal| self.core.may_wait_for(seal, asked.trust, asked.at))
             };
             let mut follower = match self.core.values.loads.join(&key, usable, || None) {
-                Join::Lead(leader) => return self.lead(id, leader, load).await,
+                Join::Lead(leader) => return self.lead(id, leader, deadline, load).await,
                 Join::Full => return self.alone(id, load).await,
                 Join::Follow(follower) => follower,
             };
@@ -248,11 +248,18 @@ where
         let loads = &self.core.values.loads;
         if let Some(leader) = loads.lead(&self.key(id), usable, || None) {
             self.core.counters.note(Event::Refreshed);
-            drop(self.launch(id, leader, old.cloned(), load));
+            let deadline = Instant::now() + self.settings.wait_limit;
+            drop(self.launch(id, leader, old.cloned(), deadline, load));
         }
     }
 
-    async fn lead<F, O, E>(&self, id: &str, leader: Leader<(), Load>, load: F) -> Loaded<T>
+    async fn lead<F, O, E>(
+        &self,
+        id: &str,
+        leader: Leader<(), Load>,
+        deadline: Instant,
+        load: F,
+    ) -> Loaded<T>
     where
         F: FnOnce(Loading) -> O + Send + 'static,
         O: Future<Output = Result<Option<T>, E>> + Send + 'static,
@@ -263,19 +270,20 @@ where
             drop(leader);
             return self.alone(id, load).await;
         }
-        match self.launch(id, leader, None, load).await {
+        match self.launch(id, leader, None, deadline, load).await {
             Ok(Ended::Loaded(loaded)) => loaded,
             Ok(Ended::Panicked(payload)) => resume_unwind(payload),
             Err(_) => Err(LoadError::LOST),
         }
     }
 
-    /// Runs a load in a task of its own.
+    /// Runs a load in a task of its own, which waits for those of other nodes until `deadline`.
     fn launch<F, O, E>(
         &self,
         id: &str,
         leader: Leader<(), Load>,
         old: Option<Arc<Entry>>,
+        deadline: Instant,
         load: F,
     ) -> oneshot::Receiver<Ended<T>>
     where
@@ -293,7 +301,7 @@ where
                     reader.within(|| Gathering::note(&*entry.tags, entry.life.received));
                 }
             };
-            let begun = match typed.start(&id, &leader, old.is_none()).await {
+            let begun = match typed.start(&id, &leader, old.is_none(), deadline).await {
                 Start::Load(begun) => begun,
                 Start::Found(entry) => {
                     if old.is_none() {

@@ -47,14 +47,14 @@ where
     T: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
     /// Asks the second tier for a value that would be loaded here, and where one node at a time is to
-    /// load, waits for the turn. Then the load of `leader` begins.
+    /// load, waits for the turn, at most until `deadline`. Then the load of `leader` begins.
     pub(super) async fn start(
         &self,
         id: &str,
         leader: &Leader<(), Load>,
         is_awaited: bool,
+        deadline: Instant,
     ) -> Start {
-        let deadline = Instant::now() + self.settings.wait_limit;
         let key = self.key(id);
         let (mut lock, mut has_waited) = (None, false);
         loop {
@@ -136,7 +136,10 @@ mod tests {
     use tokio::sync::Semaphore;
 
     use super::*;
-    use crate::{Larder, Redis, mins, secs, store::redis::tests::server::Server};
+    use crate::{
+        Larder, Redis, mins, secs,
+        store::{Locked, redis::tests::server::Server},
+    };
 
     async fn node(server: &Server) -> Larder {
         let redis = Redis::new(server.url()).budget(Duration::from_secs(5));
@@ -202,5 +205,28 @@ mod tests {
         gate.add_permits(1);
         assert_eq!(number.await.unwrap().as_deref(), Some(&7));
         assert_eq!(loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_for_a_load_here_waits_that_much_less_for_one_elsewhere() {
+        let server = Server::start();
+        let [one, other] = [node(&server).await, node(&server).await];
+        let numbers = other.typed::<u64>("number").wait_limit(secs(3));
+        let (key, flights) = (numbers.key("7"), &other.core().values.loads);
+        let elsewhere = one.core().second.clone().unwrap();
+        let lock = elsewhere.lock(&key, one.core().position(), false).await;
+        assert!(matches!(lock, Locked::Held(_)), "nobody else has it");
+        let leader = flights.lead(&key, |_| true, || None).unwrap();
+        let began = Instant::now();
+        let number = tokio::spawn(async move {
+            let load = |_| async { Ok::<_, Infallible>(Some(7)) };
+            numbers.get_or_load("7", load).await
+        });
+        eventually(|| flights.waiters() == 1).await;
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        drop(leader);
+        assert_eq!(number.await.unwrap().unwrap().as_deref(), Some(&7));
+        let waited = began.elapsed();
+        assert!(waited < Duration::from_secs(5), "it waited {waited:?}");
     }
 }

@@ -16,6 +16,7 @@ use std::{
 
 use http::Request;
 use pin_project::pin_project;
+use tokio::time::Instant;
 
 use super::{
     launch::{Handler, Purpose, launch},
@@ -41,6 +42,22 @@ struct Asked<Q, S, R> {
 pub(super) struct Rest<S, R> {
     pub(super) leader: FlightLeader,
     pub(super) call: Box<Call<S, R>>,
+    /// Until when the runs of other nodes are waited for, of one who has waited for another one here.
+    pub(super) deadline: Option<Instant>,
+}
+
+impl<S, R> Rest<S, R> {
+    pub(super) fn new(
+        leader: FlightLeader,
+        call: Box<Call<S, R>>,
+        deadline: Option<Instant>,
+    ) -> Self {
+        Self {
+            leader,
+            call,
+            deadline,
+        }
+    }
 }
 
 /// A request on its way to its handler, boxed since it goes through many hands.

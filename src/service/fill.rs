@@ -73,7 +73,7 @@ where
         let seal = || fetch.kept.seal_if_at_once();
         let mut follower = match core.flights.join(&fetch.flight, usable, seal) {
             Join::Lead(leader) => {
-                return lead(fetch, Rest { leader, call }).await;
+                return lead(fetch, Rest::new(leader, call, deadline)).await;
             }
             Join::Full => {
                 return Box::pin(alone(fetch, call, Waiting::Nobody)).await;
@@ -123,12 +123,8 @@ where
     let seal = || fetch.kept.seal_if_at_once();
     if let Some(leader) = core.flights.lead(&fetch.flight, usable, seal) {
         core.counters.note(Event::Refreshed);
-        drop(launch(
-            &fetch,
-            Rest { leader, call },
-            Purpose::Refresh,
-            None,
-        ));
+        let rest = Rest::new(leader, call, None);
+        drop(launch(&fetch, rest, Purpose::Refresh, None));
     }
 }
 
@@ -155,7 +151,8 @@ where
         return Ok(second::found(&fetch, &entry, standing).unwrap_or_else(|| refuse(&fetch)));
     }
     if !fetch.kept.shared.core.has_background() {
-        // A shutdown has begun meanwhile.
+        // A shutdown has begun meanwhile. Dropping the leader tells the others, who come to the same.
+        drop(rest.leader);
         return Box::pin(alone(fetch, rest.call, Waiting::Nobody)).await;
     }
     let run = launch(&fetch, rest, Purpose::Answer, Some(found));

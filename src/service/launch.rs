@@ -87,7 +87,11 @@ where
     B: Fillable,
 {
     let core = Arc::clone(&fetch.kept.shared.core);
-    let Rest { leader, call } = rest;
+    let Rest {
+        leader,
+        call,
+        deadline,
+    } = rest;
     let Call {
         mut service,
         mut request,
@@ -101,6 +105,7 @@ where
         leader,
         stale: None,
         sender: Some(sender),
+        deadline,
     };
     let second = core.second.as_ref();
     let second = second.map(|tier| (tier.clone(), Box::new(fetch.clone())));
@@ -145,6 +150,8 @@ struct Flying<B, E> {
     stale: Option<(Arc<Entry>, Option<Timestamp>)>,
     /// Who led; none once he has his answer.
     sender: Option<oneshot::Sender<Ended<B, E>>>,
+    /// Until when the runs of other nodes are waited for; none if that begins to count now.
+    deadline: Option<Instant>,
 }
 
 impl<B: Fillable, E> Flying<B, E> {
@@ -159,7 +166,7 @@ impl<B: Fillable, E> Flying<B, E> {
     ) -> Option<Self> {
         let core = Arc::clone(&fetch.kept.shared.core);
         let limit = fetch.kept.matched.policy.wait_limit.unwrap_or(WAIT_LIMIT);
-        let deadline = Instant::now() + limit;
+        let deadline = self.deadline.unwrap_or_else(|| Instant::now() + limit);
         let mut has_waited = false;
         loop {
             let found = match asked.take() {

@@ -423,3 +423,29 @@ async fn who_waits_for_refreshes_that_are_left_to_another_node_is_not_refused() 
     assert_eq!(first.await.unwrap().body, "new");
     assert_eq!(origin.runs(), 2);
 }
+
+#[tokio::test]
+async fn who_has_waited_for_a_run_here_waits_that_much_less_for_one_elsewhere() {
+    let server = Server::start();
+    let (origin, gate) = Origin::says("hello").gated(0);
+    let policy = Policy::ttl(secs(60)).wait_limit(secs(3));
+    let [_, node] = locking(&server, &origin, policy).await;
+    let first = asking(&node);
+    eventually(|| origin.runs() == 1).await;
+    // From here on it is another node that has the lock.
+    let name = "return redis.call('SCAN', 0, 'MATCH', 'larder:larder:l:*', 'COUNT', 1000)[2][1]";
+    let name = server.ask(&["EVAL", name, "0"]);
+    let value = server.ask(&["GET", &name]).replacen(|_| true, "x", 1);
+    server.ask(&["SET", &name, &value, "PX", "60000"]);
+    let began = tokio::time::Instant::now();
+    let second = asking(&node);
+    eventually(|| node.larder.core().flights.waiters() == 1).await;
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+    // The run panics.
+    gate.close();
+    assert!(first.await.is_err());
+    assert_eq!(second.await.unwrap().body, "hello");
+    let waited = began.elapsed();
+    assert!(waited < Duration::from_secs(5), "it waited {waited:?}");
+    assert_eq!(origin.runs(), 2);
+}
