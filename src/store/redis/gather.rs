@@ -8,6 +8,8 @@
 
 use std::{
     future::{Future, poll_fn},
+    io,
+    net::SocketAddr,
     pin::pin,
     sync::{
         Arc,
@@ -24,7 +26,8 @@ use redis::{
 use tokio::net::UnixStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    task::JoinSet,
 };
 use tokio_util::task::AbortOnDropHandle;
 
@@ -42,7 +45,8 @@ pub(super) async fn gathering(
     let settings = server.redis_settings();
     match server.addr() {
         ConnectionAddr::Tcp(host, port) => {
-            let stream = TcpStream::connect((host.as_str(), *port)).await?;
+            let addresses = lookup_host((host.as_str(), *port)).await?;
+            let stream = first_of(addresses).await?;
             stream.set_nodelay(true)?;
             over(stream, settings, config, waiting).await.map(Some)
         }
@@ -53,6 +57,22 @@ pub(super) async fn gathering(
         }
         _ => Ok(None),
     }
+}
+
+/// Connects to whichever address answers first: one that does not keeps nobody from the others.
+async fn first_of(addresses: impl IntoIterator<Item = SocketAddr>) -> io::Result<TcpStream> {
+    let mut connecting: JoinSet<_> = addresses.into_iter().map(TcpStream::connect).collect();
+    let mut refused = None;
+    while let Some(connected) = connecting.join_next().await {
+        match connected {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => refused = Some(error),
+            // The runtime is ending.
+            Err(_) => {}
+        }
+    }
+    let nowhere = || io::Error::other("the host has no address");
+    Err(refused.unwrap_or_else(nowhere))
 }
 
 /// Makes such a connection over `stream`.
@@ -82,4 +102,36 @@ async fn stepping_back(task: impl Future<Output = ()>, waiting: Arc<AtomicUsize>
         task.as_mut().poll(context)
     })
     .await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::{
+        net::{TcpListener, TcpSocket},
+        time::timeout,
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_address_that_does_not_answer_keeps_nobody_from_the_others() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Whoever comes when there is no room in front of a listener that accepts nobody, waits.
+        let full = TcpSocket::new_v4().unwrap();
+        full.bind(any).unwrap();
+        let full = full.listen(1).unwrap();
+        let silent = full.local_addr().unwrap();
+        let (mut inside, soon) = (Vec::new(), Duration::from_millis(200));
+        while let Ok(Ok(stream)) = timeout(soon, TcpStream::connect(silent)).await {
+            inside.push(stream);
+            assert!(inside.len() < 100, "there is room for all");
+        }
+        let listener = TcpListener::bind(any).await.unwrap();
+        let other = listener.local_addr().unwrap();
+        let reached = timeout(Duration::from_secs(5), first_of([silent, other])).await;
+        let reached = reached.expect("it waited for the silent one").unwrap();
+        assert_eq!(reached.peer_addr().unwrap(), other);
+    }
 }
