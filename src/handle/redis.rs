@@ -131,9 +131,10 @@ impl Redis {
         self
     }
 
-    /// Sets how many connections the requests of this process share. Default: 2.
+    /// Sets how many connections the requests of this process share. Default: 4.
     ///
-    /// Each carries the questions of many requests at a time; more than four are of no use. Writes,
+    /// Each carries the questions of many requests at a time; more are of use only where many responses
+    /// are large. Writes,
     /// and what is heard of other nodes, have connections of their own.
     pub fn lanes(mut self, lanes: NonZeroU32) -> Self {
         self.settings.lanes = lanes.get();
