@@ -183,10 +183,9 @@ where
                 said: super::loading::Said::default(),
                 gathered: gathered.clone(),
             };
-            if let Some(entry) = self.entry(&id, &made, position, began) {
-                Gathering::note(&*entry.tags, entry.life.received);
-                self.put_packed(entry).await;
-            }
+            let entry = self.entry(&id, &made, position, began);
+            Gathering::note(&*entry.tags, entry.life.received);
+            self.put_packed(entry).await;
         }
         Ok(loaded)
     }

@@ -331,11 +331,10 @@ where
                     Ended::Loaded(Err(error))
                 }
                 Ok(Ok(made)) => {
-                    if let Some(entry) = typed.entry(&id, &made, begun.position, begun.at) {
-                        told(&entry);
-                        typed.put_locked(Arc::clone(&entry), begun.lock).await;
-                        leader.land(Landing::Landed(Load::Brought(entry)));
-                    }
+                    let entry = typed.entry(&id, &made, begun.position, begun.at);
+                    told(&entry);
+                    typed.put_locked(Arc::clone(&entry), begun.lock).await;
+                    leader.land(Landing::Landed(Load::Brought(entry)));
                     Ended::Loaded(Ok(made.value))
                 }
             };
@@ -354,10 +353,9 @@ where
     {
         let begun = self.begun();
         let made = self.made(load).await?;
-        if let Some(entry) = self.entry(id, &made, begun.position, begun.at) {
-            Gathering::note(&*entry.tags, entry.life.received);
-            self.put_packed(entry).await;
-        }
+        let entry = self.entry(id, &made, begun.position, begun.at);
+        Gathering::note(&*entry.tags, entry.life.received);
+        self.put_packed(entry).await;
         Ok(made.value)
     }
 

@@ -361,9 +361,8 @@ where
     pub async fn absent(self) {
         let nothing = Made::of(None);
         let (position, began) = (self.position, self.began);
-        if let Some(entry) = self.typed.entry(&self.id, &nothing, position, began) {
-            self.typed.put(&entry, None);
-        }
+        let entry = self.typed.entry(&self.id, &nothing, position, began);
+        self.typed.put(&entry, None);
     }
 }
 

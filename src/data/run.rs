@@ -62,33 +62,29 @@ where
     ) -> Arc<T> {
         let value = Arc::new(value);
         let made = Made::of(Some(Arc::clone(&value)));
-        if let Some(entry) = self.entry(id, &made, position, began) {
-            Gathering::note(&*entry.tags, entry.life.received);
-            self.put_packed(entry).await;
-        }
+        let entry = self.entry(id, &made, position, began);
+        Gathering::note(&*entry.tags, entry.life.received);
+        self.put_packed(entry).await;
         value
     }
 
-    /// Returns the entry of a value whose load began at `began`; none if it can not be written down.
+    /// Returns the entry of a value whose load began at `began`. One that can not be written down is only
+    /// for those who wait for it.
     pub(super) fn entry(
         &self,
         id: &str,
         made: &Made<T>,
         position: Position,
         began: Timestamp,
-    ) -> Option<Arc<Entry>> {
-        let bytes = match &made.value {
-            None => Bytes::new(),
-            Some(value) => match self.settings.encoding.encode(&**value) {
-                Ok(bytes) => match made.version {
-                    Some(version) => versioned(version, &bytes),
-                    None => bytes,
-                },
-                Err(_) => {
-                    self.core.counters.note(Event::Declined);
-                    return None;
-                }
+    ) -> Arc<Entry> {
+        let encoded = (made.value.as_ref()).map(|value| self.settings.encoding.encode(&**value));
+        let (bytes, is_written) = match encoded {
+            None => (Bytes::new(), true),
+            Some(Ok(bytes)) => match made.version {
+                Some(version) => (versioned(version, &bytes), true),
+                None => (bytes, true),
             },
+            Some(Err(_)) => (Bytes::new(), false),
         };
         let mut tags = self.own_tags(id).to_vec();
         tags.extend(made.said.tags.iter().cloned());
@@ -97,7 +93,7 @@ where
         tags.dedup();
         let begun = made.gathered.oldest.min(began);
         let seal = Seal::new(position, targets_of(&tags)).begun(begun);
-        let storable = !made.said.no_store && tags.len() <= MAX_TAGS;
+        let storable = is_written && !made.said.no_store && tags.len() <= MAX_TAGS;
         let head = Head::new(HeadParts {
             key: self.key(id),
             status: if made.value.is_some() {
@@ -122,7 +118,7 @@ where
             coding: Coding::Identity,
             length,
         };
-        Some(Arc::new(Entry::new(Arc::new(head), body, None)))
+        Arc::new(Entry::new(Arc::new(head), body, None))
     }
 
     pub(super) fn life(&self, made: &Made<T>, began: Timestamp, storable: bool) -> Life {

@@ -174,7 +174,7 @@ where
             (self.core.invalidate(&doubt.purge).await, None)
         };
         doubt.settled();
-        let entry = position.and_then(|position| self.entry(id, &made, position, began));
+        let entry = position.map(|position| self.entry(id, &made, position, began));
         let stored = match entry {
             Some(entry) => self.put_through(entry).await,
             None => false,

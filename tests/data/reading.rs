@@ -1,6 +1,7 @@
 //! Reading values: loads, absences, failures.
 
 use std::{
+    collections::HashMap,
     io,
     sync::{
         Arc,
@@ -11,7 +12,7 @@ use std::{
 use larder::{Encoding, LoadError, LookUp, Typed, secs};
 use serde::{Deserialize, Serialize};
 use tokio::{
-    sync::Notify,
+    sync::{Notify, Semaphore},
     task::{JoinHandle, JoinSet},
 };
 
@@ -300,6 +301,36 @@ async fn a_load_may_say_that_its_value_is_not_kept_or_for_how_long() {
     assert!(values.get("short").await.is_some());
     clock.advance(secs(5));
     assert_eq!(values.get("short").await, None);
+}
+
+#[tokio::test]
+async fn a_value_that_can_not_be_written_down_is_for_those_who_wait_for_its_load() {
+    let (larder, _) = larder().await;
+    // In JSON keys are texts.
+    let values = larder.typed::<HashMap<Vec<u8>, u8>>("value");
+    let runs = Arc::new(AtomicU64::new(0));
+    for crowd in 1..=2 {
+        let (mut readers, go) = (JoinSet::new(), Arc::new(Semaphore::new(0)));
+        for _ in 0..10 {
+            let (values, runs, go) = (values.clone(), Arc::clone(&runs), Arc::clone(&go));
+            readers.spawn(async move {
+                let load = move |_| async move {
+                    runs.fetch_add(1, Ordering::SeqCst);
+                    go.acquire().await.unwrap().forget();
+                    Ok::<_, io::Error>(Some(HashMap::from([(vec![1], 2)])))
+                };
+                values.get_or_load("7", load).await
+            });
+        }
+        while runs.load(Ordering::SeqCst) < crowd {
+            tokio::task::yield_now().await;
+        }
+        go.add_permits(10);
+        for read in readers.join_all().await {
+            assert_eq!(read.unwrap().unwrap()[&vec![1]], 2);
+        }
+        assert_eq!(runs.load(Ordering::SeqCst), crowd);
+    }
 }
 
 #[tokio::test]
