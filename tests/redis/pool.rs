@@ -55,8 +55,8 @@ async fn requests_go_by_connections_of_the_applications_own_pool() {
     .await;
     assert_eq!(other.get("/items/1").await, before);
     assert_eq!(truth.runs(), 1, "the second node did not ask Redis");
-    // Each node has four for requests and one for writes; what the pool keeps is the application's.
-    assert_eq!(connections(&server, "application"), idle + 2 * 5);
+    // Each node has two for requests and one for writes; what the pool keeps is the application's.
+    assert_eq!(connections(&server, "application"), idle + 2 * 3);
     assert_eq!(
         connections(&server, "default"),
         2 + 1,
