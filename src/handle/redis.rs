@@ -131,10 +131,9 @@ impl Redis {
         self
     }
 
-    /// Sets how many connections the requests of this process share. Default: 4.
+    /// Sets how many connections the requests of this process share. Default: 2.
     ///
-    /// Each carries the questions of many requests at a time; more are of use only where many responses
-    /// are large. Writes,
+    /// Each carries the questions of many requests at a time; more than four are of no use. Writes,
     /// and what is heard of other nodes, have connections of their own.
     pub fn lanes(mut self, lanes: NonZeroU32) -> Self {
         self.settings.lanes = lanes.get();

@@ -11,9 +11,9 @@ const BACKGROUND_BUDGET: Duration = Duration::from_millis(250);
 /// How long the making of a connection may take, from the first packet to the greeting.
 const CONNECT_LIMIT: Duration = Duration::from_millis(250);
 
-/// How many connections the requests of a process share. One is level with four for small answers;
-/// a large one then holds up only a quarter of the others.
-const LANES: u32 = 4;
+/// How many connections the requests of a process share. One is level with two for small answers;
+/// a large one then holds up only half of the others.
+const LANES: u32 = 2;
 
 /// The largest response in bytes that is sent there. A small one waits behind a large one on the same
 /// connection: a GET of 100 bytes for 118 ms and more behind one of 32 MiB.
