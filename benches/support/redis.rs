@@ -225,10 +225,12 @@ impl Plain {
             .lines()
             .find_map(|line| line.strip_prefix("total_reads_processed:"));
         Counted {
-            commands: ["get", "hmget", "pttl", "hget", "hgetall", "mget", "ttl"]
-                .iter()
-                .map(|command| calls(command))
-                .sum(),
+            commands: [
+                "get", "getrange", "hmget", "pttl", "hget", "hgetall", "mget", "ttl",
+            ]
+            .iter()
+            .map(|command| calls(command))
+            .sum(),
             reads: number(reads),
         }
     }

@@ -55,7 +55,7 @@ const NAMES_MAGIC: [u8; 4] = *b"lrvy";
 pub(crate) const VERSION: u8 = 1;
 
 /// How many bytes come before what the checksum covers: magic, version, checksum.
-const PREAMBLE: usize = 9;
+pub(crate) const PREAMBLE: usize = 9;
 
 /// An entry in two pieces, so that its body need not be copied to be sent.
 #[derive(Clone, Debug)]

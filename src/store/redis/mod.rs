@@ -16,6 +16,7 @@ mod link;
 mod lock;
 #[cfg(not(feature = "redis-tls"))]
 mod no_tls;
+mod pieces;
 mod queue;
 mod reading;
 pub(crate) mod registry;

@@ -12,11 +12,11 @@ const BACKGROUND_BUDGET: Duration = Duration::from_millis(250);
 const CONNECT_LIMIT: Duration = Duration::from_millis(250);
 
 /// How many connections the requests of a process share. One is level with two for small answers;
-/// a large one then holds up only half of the others.
+/// a piece of a large one then holds up only half of the others.
 const LANES: u32 = 2;
 
-/// The largest response in bytes that is sent there. A small one waits behind a large one on the same
-/// connection: a GET of 100 bytes for 118 ms and more behind one of 32 MiB.
+/// The largest response in bytes that is sent there. One of 32 MiB takes 118 ms and more to read, and a
+/// request waits no longer than its budget.
 const LARGEST_ENTRY: u64 = 1 << 20;
 
 /// The times and sizes by which a Redis is used.

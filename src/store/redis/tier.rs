@@ -8,13 +8,14 @@ use std::{
 use http::{HeaderMap, HeaderName};
 #[cfg(feature = "data")]
 use redis::Pipeline;
-use redis::{Cmd, Value};
+use redis::Value;
 use tokio::time::{Instant, timeout};
 
 use super::{
     breaker::State,
     connections::{Connections, Health, Unavailable},
     lock::{Held, RENEWED_EVERY},
+    pieces,
     queue::{Job, Queue, Waiting, queue, variant_name},
     reading::{Read, Reader},
     tally::Tally,
@@ -43,6 +44,9 @@ pub(super) struct Inner {
     /// The longest body that is accepted, in bytes.
     max_body: u64,
 }
+
+/// How much longer than its body a response may be, in bytes.
+const LARGEST_HEAD: u64 = 1 << 20;
 
 /// What empties the queue of writes.
 #[derive(Debug)]
@@ -89,9 +93,8 @@ impl SecondTier {
                 Some(variation) => variant_name(layout, wanted.primary, variation),
                 None => layout.entry(wanted.primary),
             };
-            let mut get = Cmd::with_capacity(2, "GET".len() + name.len());
-            get.arg("GET").arg(&name);
-            let answer = inner.said(connections.ask(&get, deadline).await)?;
+            let answer = pieces::read(connections, &name, inner.longest(), deadline).await;
+            let answer = inner.said(answer)?;
             match inner.understood(answer, name, &wanted, variation.as_ref()) {
                 Read::Entry(entry) => {
                     inner.tally.hits.add(1);
@@ -210,6 +213,12 @@ impl SecondTier {
 impl Inner {
     pub(super) fn has_lock(&self) -> bool {
         self.connections.settings().flight_lock
+    }
+
+    /// Returns how long a value may be that this node could use, in bytes.
+    fn longest(&self) -> usize {
+        let longest = self.max_body.saturating_add(LARGEST_HEAD);
+        usize::try_from(longest).unwrap_or(usize::MAX)
     }
 
     /// Returns what Redis has said; none, which is counted, if it has not said anything in time.

@@ -74,7 +74,7 @@ async fn the_others_get_what_one_who_left_has_asked_for_and_nothing_is_asked_twi
     frozen.all_others_get("hello").await;
     assert_eq!(frozen.node.larder.statistics().redis.hits, 1);
     let commands = frozen.server.ask(&["INFO", "commandstats"]);
-    assert!(commands.contains("cmdstat_get:calls=1,"), "{commands}");
+    assert!(commands.contains("cmdstat_getrange:calls=1,"), "{commands}");
     assert_eq!(origin.runs(), 1);
 }
 

@@ -156,7 +156,7 @@ async fn a_look_up_is_one_command() {
         .filter(|line| !line.starts_with("cmdstat_config"))
         .collect();
     assert!(
-        matches!(&commands[..], [get] if get.starts_with("cmdstat_get:calls=10,")),
+        matches!(&commands[..], [get] if get.starts_with("cmdstat_getrange:calls=10,")),
         "{commands:?}"
     );
 }
@@ -174,7 +174,7 @@ async fn a_variant_costs_one_look_up_if_the_names_are_known() {
         assert_eq!(found.unwrap().body.bytes, "de");
         let told = server.ask(&["INFO", "commandstats"]);
         assert!(
-            told.contains(&format!("cmdstat_get:calls={calls},")),
+            told.contains(&format!("cmdstat_getrange:calls={calls},")),
             "{told}"
         );
     }
