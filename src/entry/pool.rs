@@ -109,7 +109,7 @@ impl Sketch {
             return shape(false);
         }
         let mut pool = pool();
-        if let Some(known) = pool.shapes.get(&*key) {
+        if let Some(known) = pool.shapes.get(key.as_slice()) {
             return Arc::clone(known);
         }
         if !pool.has_room() {
@@ -117,20 +117,23 @@ impl Sketch {
             return shape(false);
         }
         let shape = shape(true);
-        pool.shapes.insert(key, Arc::clone(&shape));
+        pool.shapes.insert(key.into(), Arc::clone(&shape));
         shape
     }
 
     /// Returns what tells it from other shapes. No byte of a name or a value is one that ends them.
-    fn key(&self) -> Box<[u8]> {
-        let mut key = vec![u8::from(self.inherits_status)];
+    fn key(&self) -> Vec<u8> {
+        let lengths = self.lines.iter();
+        let lengths = lengths.map(|(name, value)| name.as_str().len() + value.len() + 2);
+        let mut key = Vec::with_capacity(1 + lengths.sum::<usize>());
+        key.push(u8::from(self.inherits_status));
         for (name, value) in &self.lines {
             key.extend_from_slice(name.as_str().as_bytes());
             key.push(b'\n');
             key.extend_from_slice(value.as_bytes());
             key.push(b'\n');
         }
-        key.into()
+        key
     }
 }
 

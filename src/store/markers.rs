@@ -10,11 +10,10 @@
 
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, hash::KeyHash};
 
 /// How many places the table has, a power of two: uncacheable URLs that are busy at the same time.
 const PLACES: usize = 1 << 13;
@@ -22,7 +21,7 @@ const PLACES: usize = 1 << 13;
 /// The mark at every URL that has one: 32 bits of its key's hash, then the second at which it ends.
 pub(crate) struct Markers {
     places: Box<[AtomicU64]>,
-    hasher: RandomState,
+    hasher: KeyHash,
 }
 
 impl Markers {
@@ -32,7 +31,7 @@ impl Markers {
     pub(crate) fn new() -> Self {
         Self {
             places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
-            hasher: RandomState::new(),
+            hasher: KeyHash::new(),
         }
     }
 
@@ -64,7 +63,7 @@ impl Markers {
 
     /// Returns the place of `key`, and the part of its hash that is written there.
     fn place(&self, key: &[u8]) -> Option<(&AtomicU64, u64)> {
-        let hash = self.hasher.hash_one(key);
+        let hash = self.hasher.of(key);
         let at = usize::try_from(hash & (PLACES as u64 - 1)).ok()?;
         Some((self.places.get(at)?, hash & !SECONDS))
     }
