@@ -83,7 +83,8 @@ enum Waited<T> {
     Late,
     /// It panicked or was ended.
     Lost,
-    /// There is none to wait for: an invalidation has overtaken it, or it was left to another node.
+    /// It was for others: an invalidation has overtaken it, it was left to another node, or what it
+    /// brought is of another type.
     Void,
 }
 
@@ -218,7 +219,7 @@ where
                 Gathering::note(&*entry.tags, entry.life.received);
                 match self.answer(&entry) {
                     Ok(value) => Waited::Done(Ok(value)),
-                    Err(Unreadable) => Waited::Lost,
+                    Err(Unreadable) => Waited::Void,
                 }
             }
             Landing::Landed(Load::Failed(source)) => Waited::Done(Err(LoadError {

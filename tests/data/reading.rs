@@ -141,6 +141,23 @@ async fn a_value_of_another_type_is_a_miss() {
 }
 
 #[tokio::test]
+async fn who_waits_for_loads_of_another_type_loads_his_own() {
+    let (larder, clock) = larder().await;
+    let numbers = larder.typed::<u64>("product").ttl(secs(1));
+    let products = larder.typed::<Product>("product");
+    let own = products.get_or_load("7", |_| async { Ok::<_, io::Error>(Some(kettle())) });
+    let mut own = std::pin::pin!(own);
+    for number in 0..3 {
+        let (load, go) = held(&numbers, move || Ok(Some(number))).await;
+        assert!(futures_pending(own.as_mut()).await, "it waits");
+        go.notify_one();
+        load.await.unwrap().unwrap();
+        clock.advance(secs(2));
+    }
+    assert_eq!(*own.await.unwrap().unwrap(), kettle());
+}
+
+#[tokio::test]
 async fn kinds_and_ids_are_told_apart() {
     let (larder, _) = larder().await;
     let (one, other) = (larder.typed::<u64>("a"), larder.typed::<u64>("ab"));
