@@ -27,7 +27,7 @@ use redis::aio::MultiplexedConnection;
 use tower::{Service, ServiceExt};
 
 /// How many connections the plain way has, which are as many as larder has by default.
-const LANES: usize = 2;
+pub(crate) const LANES: usize = 2;
 
 /// How many callers ask at a time.
 pub(crate) const CALLERS: [usize; 4] = [1, 16, 64, 256];

@@ -20,7 +20,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, Service, ServiceExt};
 
 use super::{
-    harness::{Handler, Plain, Server, node},
+    harness::{Handler, LANES, Plain, Server, node},
     layer,
 };
 
@@ -92,7 +92,7 @@ impl Raw {
     async fn at(url: &str) -> Self {
         let client = redis::Client::open(url).unwrap();
         let mut lanes = Vec::new();
-        for _ in 0..2 {
+        for _ in 0..LANES {
             lanes.push(client.get_multiplexed_async_connection().await.unwrap());
         }
         let names = "local names = {}

@@ -12,7 +12,7 @@ use super::connections::{Connections, Unavailable};
 use crate::entry::codec::PREAMBLE;
 
 /// How much is asked for at a time, in bytes: a body of 256 KiB and its head.
-pub(super) const PIECE: usize = 272 << 10;
+const PIECE: usize = 272 << 10;
 
 /// The last byte of the first piece.
 const END: &str = "278527";
@@ -71,7 +71,7 @@ async fn rest(
             return Ok(None);
         };
         let length = usize::try_from(*length).unwrap_or(usize::MAX);
-        if start.len() != PREAMBLE || !whole.starts_with(start) {
+        if whole.get(..PREAMBLE) != Some(start.as_slice()) {
             return Ok(None);
         }
         if length > most {
